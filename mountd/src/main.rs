@@ -1,0 +1,3 @@
+//! `cellar-mountd`: mounts a unit as a file system.
+
+fn main() {}

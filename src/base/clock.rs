@@ -1,0 +1,67 @@
+//! Time as the wire and the store have it: milliseconds and microseconds since 1970, and their text forms.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+/// Now, in milliseconds since 1970.
+pub fn now_ms() -> i64 {
+    now_us() / 1000
+}
+
+/// Now, in microseconds since 1970.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+pub fn now_us() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_micros() as i64
+}
+
+fn date_time(ms: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+/// `2024-05-01T10:20:30.400Z`, always three digits of milliseconds.
+pub fn iso_ms(ms: i64) -> String {
+    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    date_time(ms).format(&format).expect("invariant: the format has no failing component")
+}
+
+/// `2024-05-01T10:20:30.400+0000`, as `creationdate` is written.
+pub fn creation_date(ms: i64) -> String {
+    let mut text = iso_ms(ms);
+    text.pop();
+    text.push_str("+0000");
+    text
+}
+
+/// `Wed, 01 May 2024 10:20:30 GMT`.
+pub fn http_date(ms: i64) -> String {
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(ms.max(0) as u64))
+}
+
+/// Reads an HTTP date as milliseconds since 1970.
+pub fn parse_http_date(text: &str) -> Option<i64> {
+    let at = httpdate::parse_http_date(text.trim()).ok()?;
+    Some(at.duration_since(UNIX_EPOCH).ok()?.as_millis() as i64)
+}
+
+/// `20240501_102030` in UTC.
+pub fn compact(ms: i64) -> String {
+    let format = format_description!("[year][month][day]_[hour][minute][second]");
+    date_time(ms).format(&format).expect("invariant: the format has no failing component")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_one_moment() {
+        let ms = 1_714_558_830_400;
+        assert_eq!(iso_ms(ms), "2024-05-01T10:20:30.400Z");
+        assert_eq!(creation_date(ms), "2024-05-01T10:20:30.400+0000");
+        assert_eq!(http_date(ms), "Wed, 01 May 2024 10:20:30 GMT");
+        assert_eq!(parse_http_date("Wed, 01 May 2024 10:20:30 GMT"), Some(1_714_558_830_000));
+        assert_eq!(compact(ms), "20240501_102030");
+    }
+}

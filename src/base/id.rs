@@ -1,0 +1,65 @@
+//! Identifiers: numbers of cells and resources, entity tags, random tokens and request keys.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// A resource's number, never used again within its cell. A box has the number of its root collection.
+pub type ResourceId = i64;
+
+/// A process's number while it lives: a byte in the unit's lock file that it keeps locked.
+pub type OwnerId = i64;
+
+/// The strong entity tag of a resource: `"{version}-{stamp}"`, the stamp in microseconds, one for each content of a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ETag {
+    pub version: i64,
+    pub stamp: i64,
+}
+
+impl fmt::Display for ETag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}-{}\"", self.version, self.stamp)
+    }
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("invariant: the kernel gives random bytes");
+    bytes
+}
+
+/// 256 random bits as 43 characters of base64url.
+pub fn token() -> String {
+    URL_SAFE_NO_PAD.encode(random::<32>())
+}
+
+/// A random UUID as 22 characters of base64url, the form in which cells are identified.
+pub fn uuid22() -> String {
+    URL_SAFE_NO_PAD.encode(uuid::Uuid::new_v4().as_bytes())
+}
+
+/// A generated request key: four characters, an underscore, eighteen more.
+pub fn request_key() -> String {
+    let text = uuid22();
+    format!("{}_{}", &text[..4], &text[4..])
+}
+
+/// A random number in `1..2^62`.
+pub fn random_number() -> i64 {
+    (i64::from_le_bytes(random::<8>()) & ((1 << 62) - 1)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_key_has_the_documented_shape() {
+        let key = request_key();
+        assert_eq!((key.len(), key.as_bytes()[4]), (23, b'_'));
+        assert!(key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-'));
+        assert_ne!(key, request_key());
+    }
+}

@@ -1,0 +1,88 @@
+//! The only `unsafe` of the project: byte-range locks that belong to an open file and not to the process.
+//!
+//! POSIX record locks vanish when any descriptor of the file is closed; the open-file-description locks of Linux do not,
+//! and no safe wrapper for them exists in the crates used here.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+
+/// How a byte is locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockKind {
+    Shared,
+    Exclusive,
+}
+
+fn description(kind: libc::c_int, offset: u64) -> libc::flock {
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: offset as libc::off_t,
+        l_len: 1,
+        l_pid: 0,
+    }
+}
+
+#[allow(unsafe_code)]
+fn control(file: &File, command: libc::c_int, lock: &mut libc::flock) -> io::Result<()> {
+    // SAFETY: the descriptor is open for as long as `file` is borrowed, and `lock` is a valid, initialised `flock` that
+    // outlives the call, as all three OFD commands require.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), command, std::ptr::from_mut(lock)) };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn code(kind: LockKind) -> libc::c_int {
+    match kind {
+        LockKind::Shared => libc::F_RDLCK,
+        LockKind::Exclusive => libc::F_WRLCK,
+    }
+}
+
+/// Locks one byte, waiting until it is free.
+pub fn lock_byte(file: &File, offset: u64, kind: LockKind) -> io::Result<()> {
+    loop {
+        match control(file, libc::F_OFD_SETLKW, &mut description(code(kind), offset)) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+/// Locks one byte if it is free; tells whether it was.
+pub fn try_lock_byte(file: &File, offset: u64, kind: LockKind) -> io::Result<bool> {
+    match control(file, libc::F_OFD_SETLK, &mut description(code(kind), offset)) {
+        Ok(()) => Ok(true),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Gives a byte free.
+pub fn unlock_byte(file: &File, offset: u64) -> io::Result<()> {
+    control(file, libc::F_OFD_SETLK, &mut description(libc::F_UNLCK, offset))
+}
+
+/// Whether another open file holds a lock on the byte.
+pub fn byte_is_locked(file: &File, offset: u64) -> io::Result<bool> {
+    let mut lock = description(libc::F_WRLCK, offset);
+    control(file, libc::F_OFD_GETLK, &mut lock)?;
+    Ok(libc::c_int::from(lock.l_type) != libc::F_UNLCK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_locked_byte_excludes_other_open_files() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let (one, two) = (file.reopen().expect("a handle"), file.reopen().expect("a handle"));
+        assert!(try_lock_byte(&one, 7, LockKind::Exclusive).expect("a lock"));
+        assert!(!try_lock_byte(&two, 7, LockKind::Shared).expect("an answer"));
+        assert!(byte_is_locked(&two, 7).expect("an answer"));
+        assert!(!byte_is_locked(&two, 8).expect("an answer"));
+        unlock_byte(&one, 7).expect("unlocked");
+        assert!(try_lock_byte(&two, 7, LockKind::Shared).expect("a lock"));
+    }
+}

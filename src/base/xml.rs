@@ -1,0 +1,1 @@
+//! A small, safe XML reader and escaper.
