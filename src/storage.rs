@@ -1,0 +1,28 @@
+//! Bytes and rows: the one way to change a cell, and every reader's way to what was acknowledged.
+//!
+//! Content lies in plain files below `cells/{cell}/boxes/`, everything else in `cells/{cell}/cell.db`. A change is staged,
+//! decided and committed by the cell's one writer, and renamed in commit order (`docs/on-disk.md`). This layer and
+//! `base` are the only ones that call the file system.
+
+#![allow(clippy::disallowed_methods, reason = "the layer that owns the file system")]
+
+pub mod adopt;
+pub mod cell;
+pub mod database;
+pub mod disk;
+pub mod error;
+pub mod generation;
+pub mod lease;
+pub mod operation;
+mod reap;
+pub mod stage;
+pub mod tree;
+pub mod unit;
+pub mod writer;
+
+pub use cell::Cell;
+pub use error::{Error, Result};
+pub use unit::Unit;
+
+#[cfg(test)]
+mod tests;

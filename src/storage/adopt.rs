@@ -1,0 +1,286 @@
+//! What somebody with a shell put into a box, changed or removed there, and how the rows learn of it.
+//!
+//! All of it runs in the writer, where every acknowledged rename is done: what rows and tree disagree about then was done by
+//! hand. Links, devices, FIFOs and sockets are as good as not there.
+
+use std::collections::HashSet;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{FileType, Stat};
+
+use super::database::cell_box::{Lookup, disk_path};
+use super::database::pending::Gone;
+use super::database::resource::{Kind, Resource};
+use super::database::schema::PARENT_TRASH;
+use super::error::{Error, Result};
+use super::tree::{self, Identity};
+use super::writer::Context;
+use crate::base::path::{ResourcePath, Segment};
+
+/// Content up to this many bytes is read to tell whether a touched file has really changed.
+const READ_TO_COMPARE: i64 = 16 << 20;
+
+/// The type of a file that nobody declared one for, from its name.
+pub fn guess_type(name: &str) -> String {
+    mime_guess::from_path(name).first_raw().unwrap_or("application/octet-stream").to_owned()
+}
+
+/// What stands under a name on disk, as far as it can be served.
+enum Found {
+    Nothing,
+    /// A link, a device or the like.
+    Odd,
+    File(Stat),
+    Directory(Stat),
+}
+
+fn look(dir: &OwnedFd, name: &str) -> Result<Found> {
+    let stat = tree::stat_name(dir.as_fd(), name).map_err(Error::errno("look at", name))?;
+    Ok(match stat {
+        None => Found::Nothing,
+        Some(s) => match FileType::from_raw_mode(s.st_mode) {
+            FileType::RegularFile => Found::File(s),
+            FileType::Directory => Found::Directory(s),
+            _ => Found::Odd,
+        },
+    })
+}
+
+impl Context<'_> {
+    /// Follows a path like [`super::database::View::lookup`], but believes the disk: what is there is adopted, what is not
+    /// is forgotten.
+    pub fn look(&self, box_name: &str, path: &ResourcePath) -> Result<Lookup> {
+        let mut lookup = self.tx.lookup(box_name, &ResourcePath::root())?;
+        lookup.missing = path.depth();
+        for segment in path.segments() {
+            if lookup.nearest().is_file() {
+                break;
+            }
+            let Some(child) = self.look_for(&lookup.chain, segment)? else { break };
+            lookup.chain.push(child);
+            lookup.missing -= 1;
+        }
+        Ok(lookup)
+    }
+
+    fn look_for(&self, chain: &[Resource], segment: &Segment) -> Result<Option<Resource>> {
+        if let Some(found) = self.settle_name(chain, segment.as_str())? {
+            return Ok(Some(found));
+        }
+        let nfc = segment.nfc();
+        if nfc == *segment { Ok(None) } else { self.settle_name(chain, nfc.as_str()) }
+    }
+
+    /// Makes the row of one name agree with the disk; returns it. `Exists` if something stands there that cannot be served.
+    pub fn settle_name(&self, chain: &[Resource], name: &str) -> Result<Option<Resource>> {
+        let parent = chain.last().expect("invariant: a chain has a root");
+        let path = disk_path(chain);
+        let row = self.tx.child(parent.id, name)?;
+        let dir = match self.directory(&path) {
+            Ok(dir) => dir,
+            Err(e) if self.core.is_foreign() || chain.len() == 1 => return Err(e),
+            Err(_) => return Ok(row),
+        };
+        let found = look(&dir, name)?;
+        match (row, found) {
+            (None, Found::Nothing | Found::Odd) => Ok(None),
+            (Some(row), Found::Nothing | Found::Odd) => {
+                if self.core.is_foreign() {
+                    return Ok(Some(row));
+                }
+                self.forget(parent, &row)?;
+                Ok(None)
+            }
+            (None, Found::File(stat)) => self.adopt_file(parent, name, &stat).map(Some),
+            (None, Found::Directory(stat)) => self.adopt_directory(parent, name, &stat).map(Some),
+            (Some(row), Found::File(stat)) if row.is_file() => self.compare(row, &dir, name, &stat).map(Some),
+            (Some(row), Found::Directory(stat)) if !row.is_file() => {
+                if row.ino == stat.st_ino as i64 {
+                    return Ok(Some(row));
+                }
+                let row = Resource { ino: stat.st_ino as i64, dir_mtime_ns: 0, ..row };
+                self.tx.update_resource(&row)?;
+                Ok(Some(row))
+            }
+            (Some(row), Found::File(stat)) => {
+                self.forget(parent, &row)?;
+                self.adopt_file(parent, name, &stat).map(Some)
+            }
+            (Some(row), Found::Directory(stat)) => {
+                self.forget(parent, &row)?;
+                self.adopt_directory(parent, name, &stat).map(Some)
+            }
+        }
+    }
+
+    /// Whether something that cannot be served stands under a name.
+    pub fn is_odd(&self, chain: &[Resource], name: &str) -> Result<bool> {
+        let dir = self.directory(&disk_path(chain))?;
+        Ok(matches!(look(&dir, name)?, Found::Odd))
+    }
+
+    fn new_row(&self, parent: &Resource, name: &str, kind: Kind) -> Resource {
+        let seq = self.tx.next_seq();
+        Resource {
+            parent: parent.id,
+            name: name.to_owned(),
+            id: self.tx.next_id(),
+            kind,
+            flags: 0,
+            version: 1,
+            stamp: self.tx.next_stamp(),
+            created_ms: self.tx.now_ms(),
+            mtime_ms: self.tx.now_ms(),
+            seq,
+            placed_seq: seq,
+            size: 0,
+            crc: None,
+            ino: 0,
+            mtime_ns: 0,
+            content_type: None,
+            children: 0,
+            dir_mtime_ns: 0,
+        }
+    }
+
+    fn adopt_file(&self, parent: &Resource, name: &str, stat: &Stat) -> Result<Resource> {
+        let identity = Identity::of(stat);
+        let row = Resource {
+            size: identity.size,
+            ino: identity.ino,
+            mtime_ns: identity.mtime_ns,
+            mtime_ms: identity.mtime_ns / 1_000_000,
+            content_type: Some(guess_type(name)),
+            ..self.new_row(parent, name, Kind::File)
+        };
+        self.tx.insert_resource(&row)?;
+        self.tx.count_children(parent.id, 1)?;
+        Ok(row)
+    }
+
+    fn adopt_directory(&self, parent: &Resource, name: &str, stat: &Stat) -> Result<Resource> {
+        let row = Resource { ino: stat.st_ino as i64, ..self.new_row(parent, name, Kind::Collection) };
+        self.tx.insert_resource(&row)?;
+        self.tx.count_children(parent.id, 1)?;
+        Ok(row)
+    }
+
+    /// Takes a name whose file or directory was removed by hand out of the rows.
+    fn forget(&self, parent: &Resource, row: &Resource) -> Result<()> {
+        let seq = self.tx.next_seq();
+        self.tx.bury(row)?;
+        self.tx.count_children(parent.id, -1)?;
+        self.tx.place_resource(row.id, PARENT_TRASH, &row.id.to_string(), seq)?;
+        // There are no bytes to keep; the entry lets the reaper find the rows.
+        self.tx.insert_gone(&Gone { id: row.id, version: row.version, name: String::new(), seq, tree: !row.is_file() })
+    }
+
+    /// Compares a file with its row: the same content keeps its version, other content is a new one.
+    fn compare(&self, row: Resource, dir: &OwnedFd, name: &str, stat: &Stat) -> Result<Resource> {
+        let here = Identity::of(stat);
+        if here == row.identity() {
+            return Ok(row);
+        }
+        let untouched = self.core.is_foreign() && here.mtime_ns == row.mtime_ns;
+        let same = here.size == row.size && (untouched || self.same_crc(&row, dir, name)?);
+        let row = if same {
+            Resource { ino: here.ino, mtime_ns: here.mtime_ns, ..row }
+        } else {
+            let seq = self.tx.next_seq();
+            Resource {
+                version: row.version + 1,
+                stamp: self.tx.next_stamp(),
+                seq,
+                size: here.size,
+                crc: None,
+                ino: here.ino,
+                mtime_ns: here.mtime_ns,
+                mtime_ms: here.mtime_ns / 1_000_000,
+                ..row
+            }
+        };
+        self.tx.update_resource(&row)?;
+        Ok(row)
+    }
+
+    fn same_crc(&self, row: &Resource, dir: &OwnedFd, name: &str) -> Result<bool> {
+        let Some(crc) = row.crc else { return Ok(false) };
+        if row.size > READ_TO_COMPARE {
+            return Ok(false);
+        }
+        let Ok((file, _)) = tree::open_file(dir.as_fd(), name) else { return Ok(false) };
+        Ok(crc_of(file).is_ok_and(|c| c == crc))
+    }
+
+    /// Reads a collection's directory and makes all its rows agree with it.
+    pub fn reconcile(&self, lookup: &Lookup) -> Result<()> {
+        let collection = lookup.nearest();
+        let path = lookup.disk_path();
+        let dir = self.directory(&path)?;
+        let stat = rustix::fs::fstat(&dir).map_err(Error::errno("look at", path.clone()))?;
+        let mtime_ns = tree::mtime_ns(&stat);
+        if mtime_ns == self.core.known_mtime(collection) {
+            return Ok(());
+        }
+        let before = self.tx.seq();
+        let entries = tree::read_names(dir.as_fd()).map_err(Error::io("read", path))?;
+        let mut on_disk = HashSet::with_capacity(entries.len());
+        for (name, kind) in entries {
+            let known = self.tx.child(collection.id, &name)?;
+            let settled = known.as_ref().is_some_and(|row| match kind {
+                FileType::RegularFile => row.is_file(),
+                FileType::Directory => !row.is_file(),
+                _ => false,
+            });
+            // A name that cannot be a segment (a control character in it) is not served.
+            if !settled && Segment::new(name.clone()).is_ok() {
+                self.settle_name(&lookup.chain, &name)?;
+            }
+            on_disk.insert(name);
+        }
+        for row in self.tx.all_children(collection.id)? {
+            if !on_disk.contains(&row.name) {
+                self.settle_name(&lookup.chain, &row.name)?;
+            }
+        }
+        self.tx.set_dir_mtime(collection.id, mtime_ns)?;
+        self.core.forget_mtime(collection.id);
+        if self.tx.seq() != before {
+            self.tx.touch_box(lookup.cell_box.id)?;
+        }
+        Ok(())
+    }
+}
+
+/// The CRC-32 of everything a file holds.
+pub(crate) fn crc_of(mut file: std::fs::File) -> std::io::Result<u32> {
+    let mut hasher = crc32fast::Hasher::new();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finalize()),
+            n => hasher.update(&buffer[..n]),
+        }
+    }
+}
+
+impl Context<'_> {
+    /// What a path leads to, for an operation on it: the rows down to its parent, and its own name as the disk has it.
+    pub(crate) fn resolve(&self, box_name: &str, path: &ResourcePath) -> Result<Lookup> {
+        let Some((parent, name)) = path.split() else { return self.tx.lookup(box_name, path) };
+        let mut lookup = self.tx.lookup(box_name, &parent)?;
+        if lookup.missing > 0 && !lookup.nearest().is_file() {
+            lookup = self.look(box_name, &parent)?;
+        }
+        if lookup.missing > 0 || lookup.nearest().is_file() {
+            lookup.missing += 1;
+            return Ok(lookup);
+        }
+        match self.look_for(&lookup.chain, name)? {
+            Some(row) => lookup.chain.push(row),
+            None => lookup.missing = 1,
+        }
+        Ok(lookup)
+    }
+}

@@ -1,0 +1,428 @@
+//! An open cell: its directory, its readers, its writer.
+//!
+//! Readers take rows from connections of their own and content from the tree, and compare the file's identity with the row's.
+//! Where they differ they look at what is pending and what is gone; the last look runs in the writer, where rows and tree agree.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use rustix::fs::{Mode, OFlags};
+use tokio::sync::oneshot;
+
+use super::database::cell_box::Lookup;
+use super::database::{Resource, Tx, View, schema};
+use super::disk::Disk;
+use super::error::{Error, Result};
+use super::lease::Lease;
+use super::operation::look::{Look, Refresh};
+use super::tree;
+use super::writer::{self, Operation, Queue, Settler};
+use crate::base::clock;
+use crate::base::id::ResourceId;
+use crate::base::path::ResourcePath;
+
+/// Limits that the store keeps.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Members of one collection.
+    pub children: i64,
+    /// Collections below one another, counted from the box.
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { children: 1_000_000, depth: 50 }
+    }
+}
+
+/// What the readers, the writer and the settler of a cell share.
+#[derive(Debug)]
+pub struct Core {
+    pub number: i64,
+    pub name: String,
+    pub path: PathBuf,
+    pub limits: Limits,
+    pub(crate) dir: OwnedFd,
+    pub(crate) staging: OwnedFd,
+    pub(crate) gone: OwnedFd,
+    pub(crate) lease: Lease,
+    pub(crate) disk: Disk,
+    pub(crate) settler: Settler,
+    inode: u64,
+    /// Mtimes of directories after this process's own renames, until the rows have them.
+    mtimes: Mutex<HashMap<ResourceId, i64>>,
+    /// The directory came from elsewhere: what is missing in it is not taken for removed.
+    foreign: AtomicBool,
+}
+
+static STAGED: AtomicU64 = AtomicU64::new(0);
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn open_directory(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    rustix::fs::open(path, flags, Mode::empty()).map_err(Error::errno("open", path.display().to_string()))
+}
+
+impl Core {
+    /// Whether the directory at the cell's path is still this one.
+    pub(crate) fn still_there(&self) -> Result<()> {
+        match rustix::fs::stat(&self.path) {
+            Ok(stat) if stat.st_ino == self.inode => Ok(()),
+            Ok(_) | Err(rustix::io::Errno::NOENT) => Err(Error::CellMissing),
+            Err(e) => Err(Error::errno("look at", self.path.display().to_string())(e)),
+        }
+    }
+
+    /// A name below `staging/` that no process ever uses again while this one lives.
+    pub(crate) fn staging_name(&self) -> String {
+        format!("{:x}-{:x}", self.lease.owner(), STAGED.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Whether a staged name belongs to a process that lives.
+    pub(crate) fn staged_by_the_living(&self, name: &str) -> Result<bool> {
+        let owner = name.split_once('-').and_then(|(owner, _)| i64::from_str_radix(owner, 16).ok());
+        match owner {
+            Some(owner) => self.lease.is_alive(owner).map_err(Error::io("look for", "owners")),
+            None => Ok(false),
+        }
+    }
+
+    pub(crate) fn staged_by_this_process(&self, name: &str) -> bool {
+        name.split_once('-').is_some_and(|(owner, _)| owner == format!("{:x}", self.lease.owner()))
+    }
+
+    /// The mtime of a collection's directory when rows and directory last agreed; 0 for unknown.
+    pub(crate) fn known_mtime(&self, collection: &Resource) -> i64 {
+        locked(&self.mtimes).get(&collection.id).copied().unwrap_or(collection.dir_mtime_ns)
+    }
+
+    pub(crate) fn remember_mtime(&self, id: ResourceId, mtime_ns: i64) {
+        locked(&self.mtimes).insert(id, mtime_ns);
+    }
+
+    pub(crate) fn forget_mtime(&self, id: ResourceId) {
+        locked(&self.mtimes).remove(&id);
+    }
+
+    pub(crate) fn forget_mtimes(&self) {
+        locked(&self.mtimes).clear();
+    }
+
+    /// Moves what this process knows about directories into their rows.
+    pub(crate) fn write_known_mtimes(&self, tx: &Tx<'_>) -> Result<()> {
+        let known = std::mem::take(&mut *locked(&self.mtimes));
+        for (id, mtime_ns) in known {
+            tx.set_dir_mtime(id, mtime_ns)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.foreign.load(Ordering::Relaxed)
+    }
+
+    /// Takes something out of the way of an acknowledged write, into `found/`.
+    pub(crate) fn put_aside(&self, dir: &OwnedFd, name: &str) -> Result<()> {
+        let fail = Error::io("put aside", name);
+        let aside = (|| {
+            match self.disk.make_dir(self.dir.as_fd(), "found") {
+                Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(e),
+                _ => {}
+            }
+            let found = tree::open_dir(self.dir.as_fd(), "found")?;
+            let target = format!("{}-{}", self.staging_name(), clock::compact(clock::now_ms()));
+            self.disk.rename((dir, name), (&found, &target))?;
+            tracing::error!(
+                cell = self.name,
+                name,
+                found = target,
+                "something stood where an acknowledged write belongs"
+            );
+            self.disk.sync_dir(found.as_fd())
+        })();
+        aside.map_err(fail)
+    }
+
+    /// What tells this directory on this file system from a copy of it elsewhere.
+    fn file_system_id(&self) -> Result<String> {
+        let vfs = rustix::fs::fstatvfs(&self.dir).map_err(Error::errno("look at", "the file system"))?;
+        Ok(format!("{:x}-{:x}", vfs.f_fsid, self.inode))
+    }
+}
+
+/// A file of a cell, opened, with the row that it belongs to.
+#[derive(Debug)]
+pub struct Content {
+    pub lookup: Lookup,
+    pub resource: Resource,
+    pub file: File,
+}
+
+/// An open cell.
+#[derive(Debug)]
+pub struct Cell {
+    pub(crate) core: Arc<Core>,
+    queue: Queue,
+    writer: Option<JoinHandle<()>>,
+    readers: Mutex<Vec<Connection>>,
+    pub(crate) last_used_ms: AtomicI64,
+}
+
+/// Idle connections kept for readers.
+const IDLE_READERS: usize = 4;
+
+impl Cell {
+    /// Opens and recovers a cell. Fails with `InUse` while another process swaps or deletes it.
+    pub(crate) fn open(
+        path: &Path,
+        number: i64,
+        lease: &Lease,
+        disk: &Disk,
+        settler: &Settler,
+        limits: Limits,
+    ) -> Result<Self> {
+        if !lease.hold_open(number).map_err(Error::io("lock", "the cell"))? {
+            return Err(Error::InUse);
+        }
+        let opened = Self::open_held(path, number, lease, disk, settler, limits);
+        if opened.is_err() {
+            drop(lease.release_open(number));
+        }
+        opened
+    }
+
+    fn open_held(
+        path: &Path,
+        number: i64,
+        lease: &Lease,
+        disk: &Disk,
+        settler: &Settler,
+        limits: Limits,
+    ) -> Result<Self> {
+        let dir = match open_directory(path) {
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::CellMissing);
+            }
+            other => other?,
+        };
+        let inode = rustix::fs::fstat(&dir).map_err(Error::errno("look at", path.display().to_string()))?.st_ino;
+        let core = Arc::new(Core {
+            number,
+            name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            path: path.to_owned(),
+            limits,
+            staging: open_directory(&path.join("staging"))?,
+            gone: open_directory(&path.join("staging/gone"))?,
+            dir,
+            lease: lease.clone(),
+            disk: disk.clone(),
+            settler: settler.clone(),
+            inode,
+            mtimes: Mutex::default(),
+            foreign: AtomicBool::new(false),
+        });
+        let conn = schema::open(&path.join("cell.db"), schema::Access::Write)?;
+        let _lock = lease.lock_cell(number).map_err(Error::io("lock", "the cell"))?;
+        writer::recover(&core, &conn)?;
+        let here = core.file_system_id()?;
+        match View::new(&conn).meta_text("fs_id")? {
+            Some(known) if known != here => core.foreign.store(true, Ordering::Relaxed),
+            Some(_) => {}
+            None => Tx::new(&conn, lease.owner())?.set_meta("fs_id", here)?,
+        }
+        let (queue, thread) = writer::start(core.clone(), conn)?;
+        Ok(Self {
+            core,
+            queue,
+            writer: Some(thread),
+            readers: Mutex::default(),
+            last_used_ms: AtomicI64::new(clock::now_ms()),
+        })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.core.name
+    }
+
+    pub fn number(&self) -> i64 {
+        self.core.number
+    }
+
+    /// Runs `f` on one moment of the rows.
+    pub fn read<T>(&self, f: impl FnOnce(&View<'_>) -> Result<T>) -> Result<T> {
+        let idle = locked(&self.readers).pop();
+        let conn = match idle {
+            Some(conn) => conn,
+            None => schema::open(&self.core.path.join("cell.db"), schema::Access::Read)?,
+        };
+        let step = |sql| conn.prepare_cached(sql).and_then(|mut s| s.execute([])).map_err(Error::database("read"));
+        step("BEGIN")?;
+        let result = f(&View::new(&conn));
+        step("COMMIT")?;
+        let mut readers = locked(&self.readers);
+        if readers.len() < IDLE_READERS {
+            readers.push(conn);
+        }
+        result
+    }
+
+    /// Hands a change to the writer; the answer comes when the change is durable.
+    pub fn submit<O: Operation>(&self, operation: O) -> oneshot::Receiver<Result<O::Output>> {
+        self.queue.submit(operation)
+    }
+
+    /// Makes a change and waits for it. For threads that may block.
+    pub fn change<O: Operation>(&self, operation: O) -> Result<O::Output> {
+        received(self.submit(operation).blocking_recv())
+    }
+
+    pub(crate) fn queue(&self) -> Queue {
+        self.queue.clone()
+    }
+
+    /// Follows a path, noticing what somebody has put there or removed by hand.
+    pub fn lookup(&self, box_name: &str, path: &ResourcePath) -> Result<Lookup> {
+        let lookup = self.read(|v| v.lookup(box_name, path))?;
+        if lookup.missing == 0 || lookup.nearest().is_file() || self.agrees(&lookup)? {
+            return Ok(lookup);
+        }
+        self.change(Look { box_name: box_name.to_owned(), path: path.clone() })
+    }
+
+    /// As [`Cell::lookup`]; where the path leads to a collection, its rows and its directory agree afterwards.
+    pub fn refresh(&self, box_name: &str, path: &ResourcePath) -> Result<Lookup> {
+        let lookup = self.lookup(box_name, path)?;
+        if lookup.missing > 0 || lookup.nearest().is_file() || self.agrees(&lookup)? {
+            return Ok(lookup);
+        }
+        self.change(Refresh { box_name: box_name.to_owned(), path: path.clone() })
+    }
+
+    /// Whether the directory of the nearest collection is as the rows know it.
+    fn agrees(&self, lookup: &Lookup) -> Result<bool> {
+        let path = lookup.disk_path();
+        match tree::open_dir(self.core.dir.as_fd(), &path) {
+            Ok(fd) => {
+                let stat = rustix::fs::fstat(&fd).map_err(Error::errno("look at", path))?;
+                Ok(tree::mtime_ns(&stat) == self.core.known_mtime(lookup.nearest()))
+            }
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Opens a file's content. ETag, length, type and bytes of what it returns belong together. `Missing` if the path leads
+    /// nowhere, `IsCollection` if it leads to a collection.
+    pub fn open_content(&self, box_name: &str, path: &ResourcePath) -> Result<Content> {
+        for attempt in 0..8 {
+            let lookup = match attempt {
+                0 => self.lookup(box_name, path)?,
+                1 => self.read(|v| v.lookup(box_name, path))?,
+                _ => self.change(Look { box_name: box_name.to_owned(), path: path.clone() })?,
+            };
+            let Some(resource) = lookup.found().cloned() else {
+                if attempt == 1 {
+                    continue;
+                }
+                return Err(Error::Missing);
+            };
+            if !resource.is_file() {
+                return Err(Error::IsCollection);
+            }
+            if let Some(file) = self.open_exactly(&resource, &lookup.disk_path())? {
+                return Ok(Content { lookup, resource, file });
+            }
+        }
+        Err(Error::Inconsistent(format!("{path} changes faster than it can be read")))
+    }
+
+    /// The content that the row describes: at its place, or where it is on the way to it or was moved from it.
+    fn open_exactly(&self, resource: &Resource, path: &str) -> Result<Option<File>> {
+        let expected = resource.identity();
+        let try_at = |path: &str| -> Option<File> {
+            let (file, stat) = tree::open_file(self.core.dir.as_fd(), path).ok()?;
+            (tree::Identity::of(&stat) == expected).then_some(file)
+        };
+        if let Some(file) = try_at(path) {
+            return Ok(Some(file));
+        }
+        let (steps, gone) = self.read(|v| Ok((v.pending_of(resource.id)?, v.gone(resource.id, resource.version)?)))?;
+        Ok(steps
+            .iter()
+            .flat_map(|s| [s.from.as_str(), s.to.as_str()])
+            .find_map(try_at)
+            .or_else(|| gone.and_then(|g| try_at(&format!("staging/{}", g.name)))))
+    }
+
+    /// Opens the content of a member of a generation: as [`Cell::open_content`], but of a moment in the past.
+    pub(crate) fn open_version(&self, resource: &Resource, path: &str) -> Result<Option<File>> {
+        for _ in 0..4 {
+            if let Some(file) = self.open_exactly(resource, path)? {
+                return Ok(Some(file));
+            }
+            let elsewhere = self.read(|v| where_now(v, resource))?;
+            if let Some(place) = elsewhere
+                && let Some(file) = self.open_exactly(resource, &place)?
+            {
+                return Ok(Some(file));
+            }
+            // The change that moved it may lie between its commit and its rename: the writer's turn ends that.
+            self.change(super::writer::Change(|_: &super::writer::Context<'_>| Ok(())))?;
+        }
+        Ok(None)
+    }
+
+    /// Where a path of the cell lies on disk, for messages.
+    pub fn path(&self) -> &Path {
+        &self.core.path
+    }
+}
+
+/// Where a resource is now: moved elsewhere, or in a tree that was removed.
+fn where_now(v: &View<'_>, resource: &Resource) -> Result<Option<String>> {
+    let Some((top, chain)) = v.chain(resource.id)? else { return Ok(None) };
+    match top {
+        schema::PARENT_BOXES => Ok(Some(super::database::cell_box::disk_path(&chain))),
+        schema::PARENT_TRASH => {
+            let root = &chain[0];
+            let found = v.all_gone()?.into_iter().find(|g| g.id == root.id && (g.tree || chain.len() == 1));
+            Ok(found.map(|g| {
+                let mut path = format!("staging/{}", g.name);
+                for r in &chain[1..] {
+                    path.push('/');
+                    path.push_str(&r.name);
+                }
+                path
+            }))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// What a writer that went away means for those who wait for it.
+pub fn received<T>(answer: Result<Result<T>, oneshot::error::RecvError>) -> Result<T> {
+    answer.unwrap_or_else(|_| Err(Error::CellMissing))
+}
+
+impl Drop for Cell {
+    fn drop(&mut self) {
+        self.queue.stop();
+        if let Some(thread) = self.writer.take()
+            && thread.join().is_err()
+        {
+            tracing::error!(cell = self.core.name, "the writer panicked");
+        }
+        if let Err(e) = self.core.lease.release_open(self.core.number) {
+            tracing::error!(error = %e, cell = self.core.name, "cannot release the cell");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! `cell.db`: everything about a cell that is not a user's byte. One file a family of tables; SQL appears nowhere else.
+
+pub mod acl;
+pub mod cell_box;
+pub mod control;
+pub mod job;
+pub mod pending;
+pub mod property;
+pub mod resource;
+pub mod schema;
+pub mod tx;
+
+pub use resource::{Kind, Resource};
+pub use tx::{Tx, View};

@@ -1,0 +1,214 @@
+//! A reader's view of the rows and the writer's transaction, with the counters that every change uses.
+
+use std::cell::Cell;
+use std::ops::Deref;
+
+use rusqlite::{Connection, Params, Row};
+
+use crate::base::clock;
+use crate::base::id::OwnerId;
+use crate::storage::error::{Error, Result};
+
+/// Joins pieces of SQL at compile time.
+macro_rules! sql {
+    ($($piece:expr),+ $(,)?) => { &*[$($piece),+].concat() };
+}
+pub(crate) use sql;
+
+/// The rows of a cell at one moment.
+#[derive(Debug)]
+pub struct View<'c> {
+    conn: &'c Connection,
+}
+
+impl<'c> View<'c> {
+    pub fn new(conn: &'c Connection) -> Self {
+        Self { conn }
+    }
+
+    pub fn conn(&self) -> &'c Connection {
+        self.conn
+    }
+
+    pub(crate) fn optional<T>(
+        &self,
+        op: &'static str,
+        query: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>> {
+        let mut statement = self.conn.prepare_cached(query).map_err(Error::database(op))?;
+        let mut rows = statement.query(params).map_err(Error::database(op))?;
+        match rows.next().map_err(Error::database(op))? {
+            Some(row) => read(row).map(Some).map_err(Error::database(op)),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) fn each(
+        &self,
+        op: &'static str,
+        query: &str,
+        params: impl Params,
+        mut each: impl FnMut(&Row<'_>) -> rusqlite::Result<Result<()>>,
+    ) -> Result<()> {
+        let mut statement = self.conn.prepare_cached(query).map_err(Error::database(op))?;
+        let mut rows = statement.query(params).map_err(Error::database(op))?;
+        while let Some(row) = rows.next().map_err(Error::database(op))? {
+            each(row).map_err(Error::database(op))??;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn all<T>(
+        &self,
+        op: &'static str,
+        query: &str,
+        params: impl Params,
+        mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut found = Vec::new();
+        self.each(op, query, params, |row| {
+            found.push(read(row)?);
+            Ok(Ok(()))
+        })?;
+        Ok(found)
+    }
+
+    /// A number kept under a key of `meta`; 0 if there is none.
+    pub fn meta_number(&self, key: &str) -> Result<i64> {
+        Ok(self.optional("read meta", "SELECT value FROM meta WHERE key=?1", [key], |r| r.get(0))?.unwrap_or(0))
+    }
+
+    pub fn meta_text(&self, key: &str) -> Result<Option<String>> {
+        self.optional("read meta", "SELECT value FROM meta WHERE key=?1", [key], |r| r.get(0))
+    }
+
+    /// The cell's change sequence.
+    pub fn change_seq(&self) -> Result<i64> {
+        self.meta_number("seq")
+    }
+}
+
+/// The counters of a cell while its write lock is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    pub seq: i64,
+    pub next_id: i64,
+    pub stamp: i64,
+    pub control_seq: i64,
+}
+
+/// One transaction of the writer. Reads as a [`View`]; the changes are methods in the table families' files.
+#[derive(Debug)]
+pub struct Tx<'c> {
+    view: View<'c>,
+    counters: Cell<Counters>,
+    owner: OwnerId,
+    now_ms: i64,
+}
+
+impl<'c> Deref for Tx<'c> {
+    type Target = View<'c>;
+
+    fn deref(&self) -> &View<'c> {
+        &self.view
+    }
+}
+
+impl<'c> Tx<'c> {
+    /// Reads the counters; the transaction must have begun.
+    pub fn new(conn: &'c Connection, owner: OwnerId) -> Result<Self> {
+        let view = View::new(conn);
+        let counters = Counters {
+            seq: view.meta_number("seq")?,
+            next_id: view.meta_number("next_id")?,
+            stamp: view.meta_number("stamp")?,
+            control_seq: view.meta_number("control_seq")?,
+        };
+        Ok(Self { view, counters: Cell::new(counters), owner, now_ms: clock::now_ms() })
+    }
+
+    pub(crate) fn run(&self, op: &'static str, query: &str, params: impl Params) -> Result<usize> {
+        let mut statement = self.conn().prepare_cached(query).map_err(Error::database(op))?;
+        statement.execute(params).map_err(Error::database(op))
+    }
+
+    pub fn owner(&self) -> OwnerId {
+        self.owner
+    }
+
+    /// The time of the batch, in milliseconds since 1970.
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
+    /// The change sequence of the operation at hand.
+    pub fn seq(&self) -> i64 {
+        self.counters.get().seq
+    }
+
+    /// Counts one more change.
+    pub fn next_seq(&self) -> i64 {
+        let mut c = self.counters.get();
+        c.seq += 1;
+        self.counters.set(c);
+        c.seq
+    }
+
+    /// A number that no resource or control object of the cell had before.
+    pub fn next_id(&self) -> i64 {
+        let mut c = self.counters.get();
+        c.next_id += 1;
+        self.counters.set(c);
+        c.next_id
+    }
+
+    /// A stamp that no content of the cell had before, in microseconds since 1970 or a little later.
+    pub fn next_stamp(&self) -> i64 {
+        let mut c = self.counters.get();
+        c.stamp = clock::now_us().max(c.stamp + 1);
+        self.counters.set(c);
+        c.stamp
+    }
+
+    /// Says that roles, relations, rules or other members of an archive that are no resources have changed.
+    pub fn touch_control(&self) {
+        let mut c = self.counters.get();
+        c.control_seq += 1;
+        self.counters.set(c);
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.counters.get()
+    }
+
+    pub(crate) fn set_counters(&self, counters: Counters) {
+        self.counters.set(counters);
+    }
+
+    /// Writes the counters that have changed since `before`.
+    pub(crate) fn save_counters(&self, before: Counters) -> Result<()> {
+        let now = self.counters.get();
+        for (key, old, new) in [
+            ("seq", before.seq, now.seq),
+            ("next_id", before.next_id, now.next_id),
+            ("stamp", before.stamp, now.stamp),
+            ("control_seq", before.control_seq, now.control_seq),
+        ] {
+            if old != new {
+                self.set_meta(key, new)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn set_meta(&self, key: &str, value: impl rusqlite::ToSql) -> Result<()> {
+        self.run(
+            "write meta",
+            "INSERT INTO meta(key, value) VALUES(?1, ?2) ON CONFLICT(key) DO UPDATE SET value=excluded.value",
+            rusqlite::params![key, value],
+        )?;
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! The seam below the store: every call that changes the disk goes through [`Disk`].
+//!
+//! In tests a [`FaultPlan`] counts these calls and lets the N-th fail, so that each step of each verb is seen failing.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+/// The calls that change the disk.
+#[derive(Debug, Clone, Default)]
+pub struct Disk {
+    #[cfg(test)]
+    plan: Option<std::sync::Arc<FaultPlan>>,
+}
+
+/// Counts calls and fails one of them.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub struct FaultPlan {
+    /// The call that fails, counted from 1; 0 for none.
+    pub fail_at: std::sync::atomic::AtomicUsize,
+    pub calls: std::sync::atomic::AtomicUsize,
+    pub failed: std::sync::Mutex<Option<&'static str>>,
+}
+
+#[cfg(test)]
+impl Disk {
+    pub fn with_plan(plan: std::sync::Arc<FaultPlan>) -> Self {
+        Self { plan: Some(plan) }
+    }
+}
+
+impl Disk {
+    /// A place where a test can make things fail; `Ok` otherwise.
+    #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "tests use both")]
+    pub fn point(&self, _what: &'static str) -> io::Result<()> {
+        #[cfg(test)]
+        if let Some(plan) = &self.plan {
+            use std::sync::atomic::Ordering::SeqCst;
+            let n = plan.calls.fetch_add(1, SeqCst) + 1;
+            if n == plan.fail_at.load(SeqCst) {
+                *plan.failed.lock().expect("invariant: no panic holds the lock") = Some(_what);
+                return Err(io::Error::other(format!("injected fault at {_what}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates a file that is not there yet.
+    pub fn create(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<File> {
+        self.point("create")?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        Ok(rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o644))?.into())
+    }
+
+    pub fn make_dir(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+        self.point("mkdir")?;
+        Ok(rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(0o755))?)
+    }
+
+    pub fn write_all(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+        self.point("write")?;
+        file.write_all(bytes)
+    }
+
+    /// Makes a file's content and length durable.
+    pub fn sync_data(&self, file: &File) -> io::Result<()> {
+        self.point("sync")?;
+        file.sync_data()
+    }
+
+    /// Makes a directory's names durable.
+    pub fn sync_dir(&self, dir: BorrowedFd<'_>) -> io::Result<()> {
+        self.point("sync directory")?;
+        Ok(rustix::fs::fsync(dir)?)
+    }
+
+    /// Renames; what is at the destination is never replaced.
+    pub fn rename(&self, from: (&OwnedFd, &str), to: (&OwnedFd, &str)) -> io::Result<()> {
+        self.point("rename")?;
+        Ok(rustix::fs::renameat_with(from.0, from.1, to.0, to.1, RenameFlags::NOREPLACE)?)
+    }
+
+    /// Lets two names change places.
+    pub fn exchange(&self, one: (&OwnedFd, &str), other: (&OwnedFd, &str)) -> io::Result<()> {
+        self.point("exchange")?;
+        Ok(rustix::fs::renameat_with(one.0, one.1, other.0, other.1, RenameFlags::EXCHANGE)?)
+    }
+
+    pub fn remove_file(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+        self.point("unlink")?;
+        Ok(rustix::fs::unlinkat(dir, name, AtFlags::empty())?)
+    }
+
+    pub fn remove_dir(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+        self.point("rmdir")?;
+        Ok(rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR)?)
+    }
+
+    /// Removes a file or a whole tree; nothing there is fine.
+    pub fn remove_tree(&self, dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+        self.point("remove tree")?;
+        match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
+            Err(Errno::ISDIR | Errno::PERM) => {}
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(e) => return Err(e.into()),
+        }
+        remove_directory(dir, name)
+    }
+}
+
+/// A directory on the way down, with those of its subdirectories that are still to be removed.
+struct Level {
+    fd: OwnedFd,
+    name: OsString,
+    below: Vec<OsString>,
+}
+
+/// Removes a directory's content and itself, without following links and without recursion on the stack.
+fn remove_directory(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+    let enter = |at: BorrowedFd<'_>, name: &OsStr| -> io::Result<Level> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(at, name, flags, Mode::empty())?;
+        let below = unlink_files(fd.as_fd())?;
+        Ok(Level { fd, name: name.to_os_string(), below })
+    };
+    let mut stack = vec![enter(dir, name)?];
+    while let Some(level) = stack.last_mut() {
+        if let Some(below) = level.below.pop() {
+            let next = enter(level.fd.as_fd(), &below)?;
+            stack.push(next);
+        } else {
+            let done = stack.pop().expect("invariant: the stack has a last element");
+            let parent = stack.last().map_or(dir, |level| level.fd.as_fd());
+            rustix::fs::unlinkat(parent, &done.name, AtFlags::REMOVEDIR)?;
+        }
+    }
+    Ok(())
+}
+
+/// Unlinks what is no directory; returns the directories that are left.
+fn unlink_files(dir: BorrowedFd<'_>) -> io::Result<Vec<OsString>> {
+    let mut directories = Vec::new();
+    for entry in rustix::fs::Dir::read_from(dir)? {
+        let entry = entry?;
+        let bytes = entry.file_name().to_bytes();
+        if bytes == b"." || bytes == b".." {
+            continue;
+        }
+        let name = OsStr::from_bytes(bytes);
+        match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(Errno::ISDIR | Errno::PERM) => directories.push(name.to_os_string()),
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(directories)
+}

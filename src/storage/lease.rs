@@ -1,0 +1,110 @@
+//! Who may do what at the same time: byte locks in `unit.lock`.
+//!
+//! One server for a unit, one writer for a cell at a time, and an *owner* byte for each process that lives: what is staged,
+//! pending or registered carries its owner's number, and only what belongs to a dead owner is cleaned up by others. This
+//! is the place where a later version leases cells to nodes.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::error::{Error, Result};
+use crate::base::id::{self, OwnerId};
+use crate::base::sys::{self, LockKind};
+
+const SERVER: u64 = 0;
+const OWNERS: u64 = 1 << 20;
+const OWNER_COUNT: i64 = 1 << 20;
+const CELL_WRITE: u64 = 1 << 32;
+const CELL_OPEN: u64 = 1 << 40;
+
+/// This process's hold on a unit.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    file: Arc<File>,
+    owner: OwnerId,
+}
+
+impl Lease {
+    /// Opens the lock file and takes an owner byte that nobody holds.
+    pub fn acquire(path: &Path) -> Result<Self> {
+        let shown = path.display().to_string();
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(Error::io("open", shown.clone()))?;
+        loop {
+            let owner = 1 + id::random_number() % (OWNER_COUNT - 1);
+            if sys::try_lock_byte(&file, OWNERS + owner as u64, LockKind::Exclusive)
+                .map_err(Error::io("lock", shown.clone()))?
+            {
+                return Ok(Self { file: Arc::new(file), owner });
+            }
+        }
+    }
+
+    /// This process's number.
+    pub fn owner(&self) -> OwnerId {
+        self.owner
+    }
+
+    /// Becomes the unit's one server; false if another process is.
+    pub fn become_server(&self) -> io::Result<bool> {
+        sys::try_lock_byte(&self.file, SERVER, LockKind::Exclusive)
+    }
+
+    /// Whether another process serves the unit.
+    pub fn is_served(&self) -> io::Result<bool> {
+        sys::byte_is_locked(&self.file, SERVER)
+    }
+
+    /// Whether an owner's process still lives.
+    pub fn is_alive(&self, owner: OwnerId) -> io::Result<bool> {
+        if owner == self.owner {
+            return Ok(true);
+        }
+        if !(1..OWNER_COUNT).contains(&owner) {
+            return Ok(false);
+        }
+        sys::byte_is_locked(&self.file, OWNERS + owner as u64)
+    }
+
+    /// Waits for the write lock of a cell. Within a process a cell has one writer, so this excludes other processes only.
+    pub fn lock_cell(&self, number: i64) -> io::Result<CellLock<'_>> {
+        sys::lock_byte(&self.file, CELL_WRITE + number as u64, LockKind::Exclusive)?;
+        Ok(CellLock { lease: self, number })
+    }
+
+    /// Says that this process has the cell open.
+    pub fn hold_open(&self, number: i64) -> io::Result<bool> {
+        sys::try_lock_byte(&self.file, CELL_OPEN + number as u64, LockKind::Shared)
+    }
+
+    pub fn release_open(&self, number: i64) -> io::Result<()> {
+        sys::unlock_byte(&self.file, CELL_OPEN + number as u64)
+    }
+
+    /// Takes a cell from everybody else; false while another process has it open.
+    pub fn take_alone(&self, number: i64) -> io::Result<bool> {
+        sys::try_lock_byte(&self.file, CELL_OPEN + number as u64, LockKind::Exclusive)
+    }
+}
+
+/// The write lock of one cell, given back on drop.
+#[derive(Debug)]
+pub struct CellLock<'a> {
+    lease: &'a Lease,
+    number: i64,
+}
+
+impl Drop for CellLock<'_> {
+    fn drop(&mut self) {
+        if let Err(e) = sys::unlock_byte(&self.lease.file, CELL_WRITE + self.number as u64) {
+            tracing::error!(error = %e, cell = self.number, "cannot unlock the cell");
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! Boxes: made empty, renamed, deleted with all they hold, and the beginning and end of their installation.
+
+use std::os::fd::AsFd;
+
+use super::mkcol::new_collection;
+use crate::base::id::ResourceId;
+use crate::base::path::ResourcePath;
+use crate::storage::database::cell_box::{CellBox, MAIN_BOX};
+use crate::storage::database::job::{INSTALL, Job, JobState};
+use crate::storage::database::pending::{Gone, How, Step, Undo};
+use crate::storage::database::resource::{Kind, Resource};
+use crate::storage::database::schema::{PARENT_BOXES, PARENT_HIDDEN, PARENT_TRASH};
+use crate::storage::error::{Error, Result};
+use crate::storage::tree;
+use crate::storage::writer::{Context, Decision, Footprint, Operation};
+
+fn box_footprint(name: &str) -> Footprint {
+    Footprint::of(name, &ResourcePath::root())
+}
+
+fn check_free(ctx: &Context<'_>, name: &str, schema: Option<&str>) -> Result<()> {
+    if let Some(schema) = schema
+        && ctx.tx.box_with_schema(schema)?.is_some()
+    {
+        return Err(Error::SchemaTaken);
+    }
+    if ctx.tx.cell_box(name)?.is_some() {
+        return Err(Error::Exists);
+    }
+    Ok(())
+}
+
+fn new_box(ctx: &Context<'_>, id: ResourceId, name: &str, schema: Option<&str>) -> CellBox {
+    CellBox {
+        id,
+        name: name.to_owned(),
+        schema: schema.map(str::to_owned),
+        version: 1,
+        created_ms: ctx.tx.now_ms(),
+        updated_ms: ctx.tx.now_ms(),
+        seq: ctx.tx.seq(),
+    }
+}
+
+/// Makes an empty box. A directory that stands there without a row becomes the box's.
+#[derive(Debug)]
+pub struct CreateBox {
+    pub name: String,
+    pub schema: Option<String>,
+}
+
+impl Operation for CreateBox {
+    type Output = CellBox;
+
+    fn footprint(&self) -> Footprint {
+        box_footprint(&self.name)
+    }
+
+    fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<CellBox>> {
+        check_free(ctx, &self.name, self.schema.as_deref())?;
+        ctx.tx.touch_control();
+        let boxes = ctx.directory("boxes")?;
+        let there = tree::stat_name(boxes.as_fd(), &self.name).map_err(Error::errno("look at", self.name.clone()))?;
+        let (staged, ino, mtime) = match there {
+            Some(stat) => (None, stat.st_ino as i64, 0),
+            None => ctx.stage_directory().map(|(name, ino, mtime)| (Some(name), ino, mtime))?,
+        };
+        let root = new_collection(ctx, PARENT_BOXES, &self.name, Kind::Collection, ino, mtime);
+        ctx.tx.insert_resource(&root)?;
+        let cell_box = new_box(ctx, root.id, &self.name, self.schema.as_deref());
+        ctx.tx.insert_box(&cell_box)?;
+        let mut decision = Decision { op: "create box", id: root.id, ..Decision::rows(cell_box) };
+        if let Some(staged) = staged {
+            decision.steps.push(Step {
+                how: How::Move,
+                from: format!("staging/{staged}"),
+                to: format!("boxes/{}", self.name),
+                ino,
+            });
+            decision.undo = vec![
+                Undo::RemoveBox { id: root.id },
+                Undo::Remove { parent: PARENT_BOXES, name: root.name, id: root.id },
+            ];
+        }
+        Ok(decision)
+    }
+}
+
+/// Changes a box's name or schema.
+pub struct UpdateBox {
+    pub name: String,
+    pub new_name: String,
+    pub schema: Option<String>,
+    pub guard: Box<dyn FnMut(&CellBox) -> Result<()> + Send>,
+}
+
+impl Operation for UpdateBox {
+    type Output = CellBox;
+
+    fn footprint(&self) -> Footprint {
+        box_footprint(&self.name).and(&self.new_name, &ResourcePath::root())
+    }
+
+    fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<CellBox>> {
+        let before = ctx.tx.cell_box(&self.name)?.filter(|b| !b.is_main()).ok_or(Error::BoxMissing)?;
+        (self.guard)(&before)?;
+        let root = ctx.tx.lookup(&self.name, &ResourcePath::root())?.nearest().clone();
+        if self.new_name != self.name && ctx.tx.cell_box(&self.new_name)?.is_some() {
+            return Err(Error::Exists);
+        }
+        if let Some(schema) = &self.schema
+            && ctx.tx.box_with_schema(schema)?.is_some_and(|b| b.id != before.id)
+        {
+            return Err(Error::SchemaTaken);
+        }
+        ctx.tx.touch_control();
+        let after = CellBox {
+            name: self.new_name.clone(),
+            schema: self.schema.clone(),
+            version: before.version + 1,
+            updated_ms: ctx.tx.now_ms(),
+            seq: ctx.tx.seq(),
+            ..before.clone()
+        };
+        ctx.tx.update_box(&after)?;
+        let mut decision = Decision { op: "update box", id: before.id, ..Decision::rows(after) };
+        if self.new_name != self.name {
+            ctx.settle_below(&format!("boxes/{}", self.name))?;
+            ctx.tx.place_resource(root.id, PARENT_BOXES, &self.new_name, ctx.tx.seq())?;
+            decision.undo = vec![
+                Undo::Place { id: root.id, parent: PARENT_BOXES, name: self.name.clone() },
+                Undo::RenameBox { id: root.id, name: self.name.clone() },
+            ];
+            decision.steps.push(Step {
+                how: How::Move,
+                from: format!("boxes/{}", self.name),
+                to: format!("boxes/{}", self.new_name),
+                ino: root.ino,
+            });
+        }
+        Ok(decision)
+    }
+}
+
+/// Deletes a box with all it holds: content, roles, relations, rules, jobs.
+pub struct DeleteBox {
+    pub name: String,
+    /// Otherwise the box must hold nothing and nothing may be bound to it.
+    pub recursive: bool,
+    pub guard: Box<dyn FnMut(&CellBox) -> Result<()> + Send>,
+}
+
+impl Operation for DeleteBox {
+    type Output = ();
+
+    fn footprint(&self) -> Footprint {
+        box_footprint(&self.name)
+    }
+
+    fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<()>> {
+        let cell_box = ctx.tx.cell_box(&self.name)?.filter(|b| b.name != MAIN_BOX).ok_or(Error::BoxMissing)?;
+        let lookup = ctx.tx.lookup(&self.name, &ResourcePath::root())?;
+        (self.guard)(&cell_box)?;
+        let path = lookup.disk_path();
+        if !self.recursive {
+            ctx.reconcile(&lookup)?;
+            let root = ctx.tx.resource(cell_box.id)?.ok_or(Error::BoxMissing)?;
+            if root.children > 0 || ctx.tx.has_bound_objects(cell_box.id)? {
+                return Err(Error::NotEmpty);
+            }
+        }
+        let root = lookup.nearest().clone();
+        ctx.settle_below(&path)?;
+        ctx.tx.touch_control();
+        ctx.tx.remove_bound_objects(cell_box.id)?;
+        ctx.tx.remove_jobs_of(cell_box.id)?;
+        ctx.tx.remove_box(cell_box.id)?;
+        let seq = ctx.tx.seq();
+        ctx.tx.bury(&root)?;
+        ctx.tx.place_resource(root.id, PARENT_TRASH, &root.id.to_string(), seq)?;
+        let name = format!("gone/{}", ctx.staging_name());
+        ctx.tx.insert_gone(&Gone { id: root.id, version: root.version, name: name.clone(), seq, tree: true })?;
+        let mut decision = Decision { op: "delete box", id: root.id, ..Decision::rows(()) };
+        let boxes = ctx.directory("boxes")?;
+        let there = tree::stat_name(boxes.as_fd(), &self.name).map_err(Error::errno("look at", self.name.clone()))?;
+        // A box whose directory was removed by hand is a row alone.
+        if there.is_some() {
+            decision.steps.push(Step {
+                how: How::Move,
+                from: path,
+                to: format!("staging/{name}"),
+                ino: there.map_or(root.ino, |s| s.st_ino as i64),
+            });
+        }
+        Ok(decision)
+    }
+}
+
+/// Begins an installation: the box is there, its content is built in a hidden directory.
+#[derive(Debug)]
+pub struct BeginInstall {
+    pub name: String,
+    pub schema: Option<String>,
+    pub request_key: String,
+}
+
+/// An installation that has begun.
+#[derive(Debug, Clone)]
+pub struct Begun {
+    pub cell_box: CellBox,
+    pub job: Job,
+    /// The hidden directory, a name below `staging/`.
+    pub staged: String,
+}
+
+impl Operation for BeginInstall {
+    type Output = Begun;
+
+    fn footprint(&self) -> Footprint {
+        box_footprint(&self.name)
+    }
+
+    fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<Begun>> {
+        check_free(ctx, &self.name, self.schema.as_deref())?;
+        ctx.tx.touch_control();
+        let boxes = ctx.directory("boxes")?;
+        let there = tree::stat_name(boxes.as_fd(), &self.name).map_err(Error::errno("look at", self.name.clone()))?;
+        if there.is_some() {
+            // Put there by hand: it is a box without a row, and a name that is taken.
+            return Err(Error::Exists);
+        }
+        let (hidden, hidden_ino, _) = ctx.stage_directory()?;
+        let (empty, empty_ino, _) = ctx.stage_directory()?;
+        let root = new_collection(ctx, PARENT_HIDDEN, &hidden, Kind::Collection, hidden_ino, 0);
+        ctx.tx.insert_resource(&root)?;
+        let cell_box = new_box(ctx, root.id, &self.name, self.schema.as_deref());
+        ctx.tx.insert_box(&cell_box)?;
+        let job = Job {
+            id: ctx.tx.next_id(),
+            kind: INSTALL.to_owned(),
+            cell_box: Some(root.id),
+            state: JobState::Running,
+            owner: ctx.tx.owner(),
+            request_key: Some(self.request_key.clone()),
+            started_ms: ctx.tx.now_ms(),
+            ended_ms: None,
+            progress: 0,
+            message: None,
+            staged: Some(hidden.clone()),
+        };
+        ctx.tx.insert_job(&job)?;
+        Ok(Decision {
+            op: "begin install",
+            id: root.id,
+            steps: vec![Step {
+                how: How::Move,
+                from: format!("staging/{empty}"),
+                to: format!("boxes/{}", self.name),
+                ino: empty_ino,
+            }],
+            undo: vec![
+                Undo::RemoveBox { id: root.id },
+                Undo::Remove { parent: PARENT_HIDDEN, name: root.name, id: root.id },
+            ],
+            touched: Vec::new(),
+            output: Begun { cell_box, job, staged: hidden },
+        })
+    }
+}
+
+/// Ends an installation: what was built appears at once, ready or failed.
+pub struct EndInstall {
+    pub begun: Begun,
+    pub state: JobState,
+    pub progress: i64,
+    pub message: Option<String>,
+    /// The last rows: roles, links, rules, entries of access control lists.
+    pub finish: Box<dyn FnMut(&Context<'_>) -> Result<()> + Send>,
+}
+
+impl Operation for EndInstall {
+    type Output = ();
+
+    fn footprint(&self) -> Footprint {
+        box_footprint(&self.begun.cell_box.name)
+    }
+
+    fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<()>> {
+        let id = self.begun.cell_box.id;
+        let name = self.begun.cell_box.name.clone();
+        ctx.tx.cell_box(&name)?.filter(|b| b.id == id).ok_or(Error::BoxMissing)?;
+        let root = ctx.tx.child(PARENT_HIDDEN, &self.begun.staged)?.ok_or(Error::BoxMissing)?;
+        (self.finish)(ctx)?;
+        ctx.tx.touch_control();
+        let seq = ctx.tx.seq();
+        ctx.tx.update_job(&Job {
+            state: self.state,
+            ended_ms: Some(ctx.tx.now_ms()),
+            progress: self.progress,
+            message: self.message.clone(),
+            staged: None,
+            ..self.begun.job.clone()
+        })?;
+        ctx.tx.place_resource(id, PARENT_BOXES, &name, seq)?;
+        ctx.tx.touch_box(id)?;
+        // The empty directory that stood for the box until now has no row; the entry lets the reaper remove it.
+        ctx.tx.insert_gone(&Gone {
+            id: ctx.tx.next_id(),
+            version: 0,
+            name: self.begun.staged.clone(),
+            seq,
+            tree: true,
+        })?;
+        let hidden = format!("staging/{}", self.begun.staged);
+        Ok(Decision {
+            op: "end install",
+            id,
+            steps: vec![Step { how: How::Exchange, from: hidden, to: format!("boxes/{name}"), ino: root.ino }],
+            undo: vec![Undo::Place { id, parent: PARENT_HIDDEN, name: self.begun.staged.clone() }],
+            touched: Vec::new(),
+            output: (),
+        })
+    }
+}
+
+/// A directory in `boxes/` without a row becomes a box without schema.
+#[derive(Debug)]
+pub struct AdoptBoxes;
+
+impl Operation for AdoptBoxes {
+    type Output = usize;
+
+    fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<usize>> {
+        let boxes = ctx.directory("boxes")?;
+        let mut adopted = 0;
+        for (name, kind) in tree::read_names(boxes.as_fd()).map_err(Error::io("read", "boxes"))? {
+            if kind != rustix::fs::FileType::Directory || ctx.tx.cell_box(&name)?.is_some() || !is_box_name(&name) {
+                continue;
+            }
+            let Some(stat) = tree::stat_name(boxes.as_fd(), &name).map_err(Error::errno("look at", name.clone()))?
+            else {
+                continue;
+            };
+            ctx.tx.next_seq();
+            let root = new_collection(ctx, PARENT_BOXES, &name, Kind::Collection, stat.st_ino as i64, 0);
+            ctx.tx.insert_resource(&Resource { ..root.clone() })?;
+            ctx.tx.insert_box(&new_box(ctx, root.id, &name, None))?;
+            adopted += 1;
+        }
+        if adopted > 0 {
+            ctx.tx.touch_control();
+        }
+        Ok(Decision::rows(adopted))
+    }
+}
+
+/// Whether a directory's name can be a box's: a letter or digit, then letters, digits, `-` and `_`, 128 at most.
+fn is_box_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    name.len() <= 128
+        && bytes.next().is_some_and(|b| b.is_ascii_alphanumeric())
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}

@@ -1,0 +1,422 @@
+//! COPY: a tree is built aside, below a hidden parent, from one moment of its source, and appears at once.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::delete::park;
+use super::move_to::{MoveOutcome, Place, destination};
+use super::{Guard, member_path};
+use rustix::io::Errno;
+
+use crate::base::id::ResourceId;
+use crate::storage::cell::Cell;
+use crate::storage::database::cell_box::Lookup;
+use crate::storage::database::pending::{How, Step, Undo};
+use crate::storage::database::property::Property;
+use crate::storage::database::resource::{Kind, Resource};
+use crate::storage::database::schema::PARENT_HIDDEN;
+use crate::storage::error::{Error, Result};
+use crate::storage::generation::Pin;
+use crate::storage::stage::Staged;
+use crate::storage::tree::{self, Identity};
+use crate::storage::writer::{Change, ChangeAt, Context, Decision, Footprint, Operation};
+
+/// Rows written in one transaction.
+const CHUNK: usize = 1000;
+
+/// One resource of the source, with its properties, as of the moment of the copy.
+struct Original {
+    row: Resource,
+    /// Position of the parent among the originals; the root has itself.
+    parent: usize,
+    path: String,
+    properties: Vec<Property>,
+}
+
+/// A tree that is being built aside. What is not placed is removed.
+struct Hidden<'c> {
+    cell: &'c Cell,
+    name: String,
+    root: Option<ResourceId>,
+    placed: bool,
+}
+
+/// Copies what `source` leads to into `target`, which may be another cell. `Depth: 0` copies a collection without members.
+/// Access control lists stay behind. The guard is asked at the moment when the copy appears.
+pub fn copy(
+    source: &Cell,
+    from: &Lookup,
+    target: &Cell,
+    to: Place,
+    overwrite: bool,
+    members: bool,
+    guard: Guard,
+) -> Result<MoveOutcome> {
+    let row = from.found().ok_or(Error::Missing)?;
+    if row.is_file() {
+        return copy_file(source, from, target, to, overwrite, guard);
+    }
+    let pin = Pin::new(source, from.cell_box.id)?;
+    let originals = collect(source, from, members)?;
+    let mut hidden = Hidden::new(target)?;
+    hidden.fill(source, &originals)?;
+    let outcome = target.change(PlaceTree {
+        to,
+        overwrite,
+        guard,
+        staged: hidden.name.clone(),
+        root: hidden.root.ok_or(Error::Missing)?,
+    })?;
+    hidden.placed = true;
+    drop(pin);
+    Ok(outcome)
+}
+
+/// The rows of a subtree from one read transaction, parents before children.
+fn collect(cell: &Cell, from: &Lookup, members: bool) -> Result<Vec<Original>> {
+    let id = from.nearest().id;
+    let top = from.disk_path();
+    cell.read(|v| {
+        let row = v.resource(id)?.ok_or(Error::Missing)?;
+        let properties = if row.has_properties() { v.properties(id)? } else { Vec::new() };
+        let mut found = vec![Original { row, parent: 0, path: top, properties }];
+        let mut at = 0;
+        while members && at < found.len() {
+            if !found[at].row.is_file() {
+                let (parent, path) = (found[at].row.id, found[at].path.clone());
+                v.children(parent, |row| {
+                    let properties = if row.has_properties() { v.properties(row.id)? } else { Vec::new() };
+                    found.push(Original { path: format!("{path}/{}", row.name), row, parent: at, properties });
+                    Ok(())
+                })?;
+            }
+            at += 1;
+        }
+        Ok(found)
+    })
+}
+
+fn copy_file(
+    source: &Cell,
+    from: &Lookup,
+    target: &Cell,
+    to: Place,
+    overwrite: bool,
+    mut guard: Guard,
+) -> Result<MoveOutcome> {
+    let row = from.found().ok_or(Error::Missing)?.clone();
+    let pin = Pin::new(source, from.cell_box.id)?;
+    let (row, properties) = source.read(|v| {
+        let row = v.resource(row.id)?.ok_or(Error::Missing)?;
+        Ok((row.clone(), v.properties(row.id)?))
+    })?;
+    let content = source.open_version(&row, &from.disk_path())?.ok_or(Error::Missing)?;
+    drop(pin);
+    let mut upload = target.upload()?;
+    let mut buffer = vec![0; (row.size.clamp(1, 1 << 20)) as usize];
+    let mut offset = 0;
+    while offset < row.size as u64 {
+        use std::os::unix::fs::FileExt;
+        match content.read_at(&mut buffer, offset).map_err(Error::io("read", row.name.clone()))? {
+            0 => return Err(Error::Inconsistent(format!("{} is shorter than its row says", row.name))),
+            n => {
+                upload.write(&buffer[..n])?;
+                offset += n as u64;
+            }
+        }
+    }
+    let staged = upload.finish()?;
+    target.change(PlaceFile {
+        to,
+        overwrite,
+        guard: Box::new(move |v, l| guard(v, l)),
+        staged,
+        content_type: row.content_type,
+        properties,
+    })
+}
+
+/// Puts a copied file in place.
+struct PlaceFile {
+    to: Place,
+    overwrite: bool,
+    guard: Guard,
+    staged: Staged,
+    content_type: Option<String>,
+    properties: Vec<Property>,
+}
+
+impl Operation for PlaceFile {
+    type Output = MoveOutcome;
+
+    fn footprint(&self) -> Footprint {
+        Footprint::of(&self.to.box_name, &self.to.path)
+    }
+
+    fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<MoveOutcome>> {
+        let to = ctx.resolve(&self.to.box_name, &self.to.path)?;
+        (self.guard)(ctx.tx, &to)?;
+        let (parent, name) = destination(ctx, &to, &self.to.path, self.overwrite)?;
+        let mut decision = Decision { op: "copy", ..Decision::rows(()) };
+        let created = to.missing > 0;
+        if !created {
+            park(ctx, &to, &mut decision)?;
+        }
+        let (seq, now) = (ctx.tx.seq(), ctx.tx.now_ms());
+        let row = Resource {
+            parent: parent.nearest().id,
+            name: name.clone(),
+            id: ctx.tx.next_id(),
+            kind: Kind::File,
+            flags: 0,
+            version: 1,
+            stamp: ctx.tx.next_stamp(),
+            created_ms: now,
+            mtime_ms: now,
+            seq,
+            placed_seq: seq,
+            size: self.staged.identity.size,
+            crc: Some(self.staged.crc),
+            ino: self.staged.identity.ino,
+            mtime_ns: self.staged.identity.mtime_ns,
+            content_type: self.content_type.clone(),
+            children: 0,
+            dir_mtime_ns: 0,
+        };
+        ctx.tx.insert_resource(&row)?;
+        give_properties(ctx, &row, &self.properties)?;
+        let step = Step {
+            how: How::Move,
+            from: self.staged.path(),
+            to: member_path(&parent, &name),
+            ino: self.staged.identity.ino,
+        };
+        Ok(appear(ctx, decision, &to, &parent, row, step, created)?)
+    }
+
+    fn committed(&mut self) {
+        self.staged.take();
+    }
+}
+
+/// Puts a tree that was built aside in place.
+struct PlaceTree {
+    to: Place,
+    overwrite: bool,
+    guard: Guard,
+    staged: String,
+    root: ResourceId,
+}
+
+impl Operation for PlaceTree {
+    type Output = MoveOutcome;
+
+    fn footprint(&self) -> Footprint {
+        Footprint::of(&self.to.box_name, &self.to.path)
+    }
+
+    fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<MoveOutcome>> {
+        let to = ctx.resolve(&self.to.box_name, &self.to.path)?;
+        (self.guard)(ctx.tx, &to)?;
+        let (parent, name) = destination(ctx, &to, &self.to.path, self.overwrite)?;
+        let mut decision = Decision { op: "copy", ..Decision::rows(()) };
+        let created = to.missing > 0;
+        if !created {
+            park(ctx, &to, &mut decision)?;
+        }
+        let row = ctx.tx.resource(self.root)?.ok_or(Error::Missing)?;
+        ctx.tx.place_resource(row.id, parent.nearest().id, &name, ctx.tx.seq())?;
+        let step = Step {
+            how: How::Move,
+            from: format!("staging/{}", self.staged),
+            to: member_path(&parent, &name),
+            ino: row.ino,
+        };
+        decision.undo.push(Undo::Place { id: row.id, parent: PARENT_HIDDEN, name: self.staged.clone() });
+        let row = Resource { parent: parent.nearest().id, name, ..row };
+        appear(ctx, decision, &to, &parent, row, step, created)
+    }
+}
+
+/// What a copied file and a copied tree have in common when they appear.
+fn appear(
+    ctx: &Context<'_>,
+    decision: Decision<()>,
+    to: &Lookup,
+    parent: &Lookup,
+    row: Resource,
+    step: Step,
+    created: bool,
+) -> Result<Decision<MoveOutcome>> {
+    let Decision { mut steps, mut undo, mut touched, .. } = decision;
+    let collection = parent.nearest();
+    ctx.tx.count_children(collection.id, 1)?;
+    ctx.tx.touch_box(to.cell_box.id)?;
+    undo.push(Undo::Children { id: collection.id, delta: -1 });
+    if row.is_file() {
+        undo.push(Undo::Remove { parent: collection.id, name: row.name.clone(), id: row.id });
+    }
+    if touched.is_empty() {
+        touched.push(ctx.touch(collection, &parent.disk_path()));
+    }
+    steps.push(step);
+    Ok(Decision { op: "copy", id: row.id, steps, undo, touched, output: MoveOutcome { created, resource: row } })
+}
+
+fn give_properties(ctx: &Context<'_>, row: &Resource, properties: &[Property]) -> Result<()> {
+    for property in properties {
+        ctx.tx.set_property(row.id, property)?;
+    }
+    if properties.is_empty() { Ok(()) } else { ctx.tx.flag_properties(row) }
+}
+
+impl<'c> Hidden<'c> {
+    fn new(cell: &'c Cell) -> Result<Self> {
+        let name = cell.core.staging_name();
+        let staging = cell.core.staging.as_fd();
+        cell.core.disk.make_dir(staging, &name).map_err(Error::io("stage", name.clone()))?;
+        Ok(Self { cell, name, root: None, placed: false })
+    }
+
+    /// Copies content and rows.
+    fn fill(&mut self, source: &Cell, originals: &[Original]) -> Result<()> {
+        let target = self.cell;
+        let count = originals.len() as i64;
+        let first = target.change(Change(move |ctx: &Context<'_>| {
+            let first = ctx.tx.next_id();
+            for _ in 1..count {
+                ctx.tx.next_id();
+            }
+            Ok(first)
+        }))?;
+        let mut directories: Vec<Option<OwnedFd>> = Vec::with_capacity(originals.len());
+        let mut rows = Vec::with_capacity(CHUNK);
+        for (i, o) in originals.iter().enumerate() {
+            let id = first + i as i64;
+            let parent = if i == 0 { PARENT_HIDDEN } else { first + o.parent as i64 };
+            let name = if i == 0 { self.name.clone() } else { o.row.name.clone() };
+            let at = if i == 0 { None } else { directories[o.parent].as_ref() };
+            let row = Resource { parent, name, id, flags: 0, version: 1, ..o.row.clone() };
+            let (row, directory) = self.materialise(source, o, row, at)?;
+            directories.push(directory);
+            rows.push((row, o.properties.clone()));
+            if rows.len() == CHUNK {
+                self.write_rows(std::mem::take(&mut rows))?;
+            }
+        }
+        self.write_rows(rows)?;
+        let all: Vec<&OwnedFd> = directories.iter().flatten().collect();
+        sync_tree(target, &all)?;
+        self.root = Some(first);
+        Ok(())
+    }
+
+    /// Makes one directory or file below `staging/`; directories stay open, as the parents of what comes below.
+    fn materialise(
+        &self,
+        source: &Cell,
+        original: &Original,
+        row: Resource,
+        parent: Option<&OwnedFd>,
+    ) -> Result<(Resource, Option<OwnedFd>)> {
+        let disk = &self.cell.core.disk;
+        let at = parent.map_or(self.cell.core.staging.as_fd(), AsFd::as_fd);
+        if !row.is_file() {
+            if parent.is_some() {
+                disk.make_dir(at, &row.name).map_err(Error::io("create", row.name.clone()))?;
+            }
+            let fd = tree::open_dir(at, &row.name).map_err(Error::errno("open", row.name.clone()))?;
+            let stat = rustix::fs::fstat(&fd).map_err(Error::errno("look at", row.name.clone()))?;
+            return Ok((Resource { ino: stat.st_ino as i64, dir_mtime_ns: 0, ..row }, Some(fd)));
+        }
+        let from = source
+            .open_version(&original.row, &original.path)?
+            .ok_or_else(|| Error::Inconsistent(format!("{} was removed by hand", original.path)))?;
+        let file = disk.create(at, &row.name).map_err(Error::io("create", row.name.clone()))?;
+        copy_bytes(&from, &file, row.size as u64).map_err(Error::io("copy", row.name.clone()))?;
+        if !syncs_at_once(self.cell) {
+            disk.sync_data(&file).map_err(Error::io("sync", row.name.clone()))?;
+        }
+        let stat = rustix::fs::fstat(&file).map_err(Error::errno("look at", row.name.clone()))?;
+        let identity = Identity::of(&stat);
+        Ok((Resource { ino: identity.ino, size: identity.size, mtime_ns: identity.mtime_ns, ..row }, None))
+    }
+
+    fn write_rows(&self, mut rows: Vec<(Resource, Vec<Property>)>) -> Result<()> {
+        self.cell.change(ChangeAt(Footprint::default(), move |ctx: &Context<'_>| {
+            let now = ctx.tx.now_ms();
+            for (row, properties) in &mut rows {
+                row.stamp = ctx.tx.next_stamp();
+                (row.created_ms, row.mtime_ms) = (now, now);
+                (row.seq, row.placed_seq) = (ctx.tx.seq(), ctx.tx.seq());
+                ctx.tx.insert_resource(row)?;
+                give_properties(ctx, row, properties)?;
+            }
+            Ok(())
+        }))
+    }
+}
+
+impl Drop for Hidden<'_> {
+    fn drop(&mut self) {
+        if self.placed {
+            return;
+        }
+        let name = self.name.clone();
+        let buried = self.cell.change(Change(move |ctx: &Context<'_>| ctx.bury_hidden(&name)));
+        if let Err(e) = buried {
+            tracing::warn!(error = &e as &dyn std::error::Error, "a copy that failed is left to the next opening");
+        }
+    }
+}
+
+/// Copies bytes inside the kernel, sharing them where the file system can.
+fn copy_bytes(from: &File, to: &File, size: u64) -> io::Result<()> {
+    let (mut read, mut written) = (0, 0);
+    while written < size {
+        let rest = (size - written) as usize;
+        let n = match rustix::fs::copy_file_range(from, Some(&mut read), to, Some(&mut written), rest) {
+            Err(Errno::XDEV | Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => {
+                return copy_by_hand(from, to, written, size);
+            }
+            other => other?,
+        };
+        if n == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(())
+}
+
+fn copy_by_hand(from: &File, to: &File, mut at: u64, size: u64) -> io::Result<()> {
+    use std::os::unix::fs::FileExt;
+    let mut buffer = vec![0; 256 << 10];
+    while at < size {
+        let n = from.read_at(&mut buffer, at)?;
+        if n == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        to.write_all_at(&buffer[..n], at)?;
+        at += n as u64;
+    }
+    Ok(())
+}
+
+/// File systems whose `syncfs` is known to reach the disk: ext4, xfs, btrfs, tmpfs. Elsewhere each file and folder is synced.
+fn syncs_at_once(cell: &Cell) -> bool {
+    rustix::fs::fstatfs(&cell.core.dir)
+        .is_ok_and(|s| matches!(s.f_type as u64 & 0xFFFF_FFFF, 0xEF53 | 0x5846_5342 | 0x9123_683E | 0x0102_1994))
+}
+
+/// Makes a tree that was built aside durable.
+pub(crate) fn sync_tree(cell: &Cell, directories: &[&OwnedFd]) -> Result<()> {
+    if syncs_at_once(cell) {
+        cell.core.disk.point("sync tree").map_err(Error::io("sync", "staging"))?;
+        return rustix::fs::syncfs(&cell.core.dir).map_err(Error::errno("sync", "the file system"));
+    }
+    for directory in directories {
+        cell.core.disk.sync_dir(directory.as_fd()).map_err(Error::io("sync", "a directory"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! Content on its way in: a file in `staging/` that nobody sees until an operation takes it.
+//!
+//! The CRC is computed while the bytes come in; [`Staged::finish`] makes them durable. A staged file that no committed
+//! operation took is removed when it is dropped.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use super::cell::{Cell, Core};
+use super::error::{Error, Result};
+use super::tree::Identity;
+
+/// A file being received.
+#[derive(Debug)]
+pub struct Upload {
+    file: File,
+    staged: Staged,
+    hasher: crc32fast::Hasher,
+}
+
+/// A complete file in `staging/`, durable.
+#[derive(Debug)]
+pub struct Staged {
+    core: Arc<Core>,
+    name: String,
+    taken: bool,
+    pub(crate) identity: Identity,
+    pub(crate) crc: u32,
+}
+
+impl Cell {
+    /// Begins to receive a file.
+    pub fn upload(&self) -> Result<Upload> {
+        let name = self.core.staging_name();
+        let file = self.core.disk.create(self.core.staging.as_fd(), &name).map_err(Error::io("stage", name.clone()))?;
+        let identity = Identity { ino: 0, size: 0, mtime_ns: 0 };
+        let staged = Staged { core: self.core.clone(), name, taken: false, identity, crc: 0 };
+        Ok(Upload { file, staged, hasher: crc32fast::Hasher::new() })
+    }
+}
+
+impl Upload {
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.hasher.update(bytes);
+        let core = &self.staged.core;
+        core.disk.write_all(&mut self.file, bytes).map_err(Error::io("write", self.staged.name.clone()))?;
+        self.staged.identity.size += bytes.len() as i64;
+        Ok(())
+    }
+
+    /// Bytes received so far.
+    pub fn size(&self) -> u64 {
+        self.staged.identity.size as u64
+    }
+
+    /// A second handle of the file, for reading what was received.
+    pub fn reader(&self) -> Result<File> {
+        self.file.try_clone().map_err(Error::io("open", self.staged.name.clone()))
+    }
+
+    /// Makes the content durable and ends the upload.
+    pub fn finish(self) -> Result<Staged> {
+        let Self { file, mut staged, hasher } = self;
+        staged.core.disk.sync_data(&file).map_err(Error::io("sync", staged.name.clone()))?;
+        let stat = rustix::fs::fstat(&file).map_err(Error::errno("look at", staged.name.clone()))?;
+        staged.identity = Identity::of(&stat);
+        staged.crc = hasher.finalize();
+        Ok(staged)
+    }
+}
+
+impl Staged {
+    /// The path from the cell's directory.
+    pub(crate) fn path(&self) -> String {
+        format!("staging/{}", self.name)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Says that a commit may have made the file part of the cell.
+    pub(crate) fn take(&mut self) {
+        self.taken = true;
+    }
+
+    pub fn size(&self) -> u64 {
+        self.identity.size as u64
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.taken
+            && let Err(e) = self.core.disk.remove_file(self.core.staging.as_fd(), &self.name)
+        {
+            tracing::warn!(error = %e, name = self.name, "a staged file cannot be removed");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Every change of the disk fails once, in every verb: the verb happened wholly or not at all, what was acknowledged stays, and
+//! after opening again rows and tree agree.
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use super::*;
+
+type Tree = Vec<(String, Option<Vec<u8>>, Option<String>)>;
+
+/// Runs `verb` on the same small box again and again, failing its first, second, third, … change of the disk.
+fn fail_everywhere(name: &str, verb: impl Fn(&World) -> Result<()>) {
+    let plan = Arc::new(FaultPlan::default());
+    let mut w = World::new();
+    w = w.reopen(Some(plan.clone()));
+    let start = |w: &World| {
+        for (at, _, _) in w.tree() {
+            if !at.contains('/') {
+                w.delete(&at).expect("cleared");
+            }
+        }
+        w.mkcol("d").expect("mkcol");
+        w.mkcol("d/e").expect("mkcol");
+        w.put("d/x", b"x of d").expect("put");
+        w.set("d/x", "v").expect("set");
+        w.put("d/e/y", b"y of e").expect("put");
+        w.mkcol("t").expect("mkcol");
+        w.put("t/z", b"z of t").expect("put");
+    };
+    start(&w);
+    let before: Tree = w.tree();
+    plan.calls.store(0, SeqCst);
+    verb(&w).unwrap_or_else(|e| panic!("{name} without a fault: {e:?}"));
+    let calls = plan.calls.load(SeqCst);
+    let after = w.tree();
+    assert_ne!(before, after, "{name} changes something");
+    assert!(calls > 1, "{name} changes the disk");
+    for n in 1..=calls {
+        start(&w);
+        assert_eq!(w.tree(), before, "{name}: the start of round {n}");
+        plan.calls.store(0, SeqCst);
+        plan.fail_at.store(n, SeqCst);
+        let result = verb(&w);
+        plan.fail_at.store(0, SeqCst);
+        let what = plan.failed.lock().expect("not poisoned").take();
+        let case = format!("{name}, call {n} ({what:?}): {result:?}");
+        let now = w.tree();
+        assert!(now == before || now == after, "{case}: neither before nor after: {now:?}");
+        assert!(result.is_err() || now == after, "{case}: acknowledged, but not there");
+        w = w.reopen(Some(plan.clone()));
+        let reopened = w.tree();
+        assert!(reopened == before || reopened == after, "{case}: opened again: {reopened:?}");
+        assert!(result.is_err() || reopened == after, "{case}: acknowledged, but lost");
+        assert!(w.put("probe", b"alive").is_ok(), "{case}: the cell takes no writes");
+        w = w.reopen(Some(plan.clone()));
+        assert_eq!(w.staged(), Vec::<String>::new(), "{case}: left in staging");
+        assert!(!w.dir.path().join("unit/cells/c/found").exists(), "{case}: something was put aside");
+    }
+}
+
+#[test]
+fn put_of_a_new_name() {
+    fail_everywhere("put", |w| w.put("d/new", b"new").map(drop));
+}
+
+#[test]
+fn put_over_a_file() {
+    fail_everywhere("put over", |w| w.put("d/x", b"changed").map(drop));
+}
+
+#[test]
+fn mkcol() {
+    fail_everywhere("mkcol", |w| w.mkcol("d/n").map(drop));
+}
+
+#[test]
+fn delete_of_a_file() {
+    fail_everywhere("delete", |w| w.delete("d/x").map(drop));
+}
+
+#[test]
+fn delete_of_a_tree() {
+    fail_everywhere("delete tree", |w| w.delete("d").map(drop));
+}
+
+#[test]
+fn move_of_a_file_over_another() {
+    fail_everywhere("move file", |w| w.rename("d/x", "t/z"));
+}
+
+#[test]
+fn move_of_a_tree() {
+    fail_everywhere("move tree", |w| w.rename("d", "t/d"));
+}
+
+#[test]
+fn move_of_a_tree_over_another() {
+    fail_everywhere("move over", |w| w.rename("d", "t"));
+}
+
+#[test]
+fn copy_of_a_file() {
+    fail_everywhere("copy file", |w| w.copy("d/x", "t/x"));
+}
+
+#[test]
+fn copy_of_a_tree_over_another() {
+    fail_everywhere("copy tree", |w| w.copy("d", "t"));
+}
+
+#[test]
+fn change_of_a_property() {
+    fail_everywhere("proppatch", |w| w.set("d/x", "other"));
+}

@@ -1,0 +1,513 @@
+//! A unit: its directory, its lock, its index of cells, and the few cells that are open.
+//!
+//! Nothing here grows with the number of cells. A cell is opened, and recovered, when it is first asked for; open cells are
+//! closed again, the longest unused first. A directory that somebody puts into `cells/` is adopted when it is asked for.
+
+mod index;
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+pub use index::CellRecord;
+use index::Index;
+
+use super::cell::{Cell, Limits};
+use super::database::cell_box::{CellBox, MAIN_BOX};
+use super::database::resource::{Kind, Resource};
+use super::database::schema::{self, PARENT_BOXES};
+use super::database::{Tx, View};
+use super::disk::Disk;
+use super::error::{Error, Result};
+use super::lease::Lease;
+use super::operation::boxes::AdoptBoxes;
+use super::writer::Settler;
+use crate::base::{clock, id};
+
+/// Cells open at the same time.
+const OPEN_CELLS: usize = 64;
+/// The format of a unit's directory that this program writes.
+const UNIT_FORMAT: i64 = 1;
+
+/// What can be wrong with a directory that should be a unit's.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{0} holds something else: a unit is made in an empty or absent directory only")]
+    Foreign(PathBuf),
+    #[error("{0} is no unit: there is no unit.toml")]
+    NoUnit(PathBuf),
+    #[error("{0} has unit format {1}, which is newer than this program knows (up to {UNIT_FORMAT})")]
+    Newer(PathBuf, i64),
+    #[error("{0} is in use: another server is running on it")]
+    Served(PathBuf),
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+/// How a unit is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// As the one server; the directory is made a unit if it is empty or absent.
+    Server,
+    /// As a tool beside a server or alone; the unit must exist.
+    Tool,
+}
+
+/// An open unit.
+#[derive(Debug)]
+pub struct Unit {
+    root: PathBuf,
+    id: String,
+    lease: Lease,
+    disk: Disk,
+    limits: Limits,
+    settler: Settler,
+    index: Mutex<Index>,
+    open: Mutex<HashMap<i64, Arc<Cell>>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+impl Unit {
+    pub fn open(root: &Path, role: Role, limits: Limits) -> Result<Self, OpenError> {
+        Self::open_on(root, role, limits, Disk::default())
+    }
+
+    pub(crate) fn open_on(root: &Path, role: Role, limits: Limits, disk: Disk) -> Result<Self, OpenError> {
+        let manifest = root.join("unit.toml");
+        if !manifest.exists() {
+            if role == Role::Tool {
+                return Err(OpenError::NoUnit(root.to_owned()));
+            }
+            initialise(root)?;
+        }
+        let text = fs::read_to_string(&manifest).map_err(Error::io("read", shown(&manifest)))?;
+        let (format, id) = read_manifest(&text);
+        if format > UNIT_FORMAT {
+            return Err(OpenError::Newer(root.to_owned(), format));
+        }
+        let lease = Lease::acquire(&root.join("unit.lock"))?;
+        if role == Role::Server && !lease.become_server().map_err(Error::io("lock", "unit.lock"))? {
+            return Err(OpenError::Served(root.to_owned()));
+        }
+        let index = Index::open(&root.join("unit.db"))?;
+        let root = root.canonicalize().map_err(Error::io("look at", shown(root)))?;
+        let settler = Settler::start()?;
+        Ok(Self { root, id, lease, disk, limits, settler, index: Mutex::new(index), open: Mutex::default() })
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The unit's own identifier.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The token in `unit.token`, made on first use with mode 0600.
+    pub fn token(&self) -> Result<String> {
+        let path = self.root.join("unit.token");
+        match fs::read_to_string(&path) {
+            Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("read", shown(&path))(e)),
+            _ => {}
+        }
+        let token = id::token();
+        write_new(&path, format!("{token}\n").as_bytes(), 0o600)?;
+        Ok(token)
+    }
+
+    /// The cell of a name, opened if it is not yet. `CellMissing` if there is none.
+    pub fn cell(&self, name: &str) -> Result<Arc<Cell>> {
+        let record = self.record(name)?.ok_or(Error::CellMissing)?;
+        self.open_cell(&record)
+    }
+
+    /// The cell's record; one whose directory is new here is adopted, one whose directory has gone is forgotten.
+    pub fn record(&self, name: &str) -> Result<Option<CellRecord>> {
+        if !is_cell_name(name) {
+            return Ok(None);
+        }
+        let directory = self.cell_path(name);
+        let mut index = locked(&self.index);
+        let known = index.find(name)?;
+        match (known, directory.join("cell.db").exists()) {
+            (Some(record), true) => Ok(Some(record)),
+            (Some(record), false) => {
+                index.remove(record.number)?;
+                Ok(None)
+            }
+            (None, true) => self.adopt(&mut index, name).map(Some),
+            (None, false) => Ok(None),
+        }
+    }
+
+    fn open_cell(&self, record: &CellRecord) -> Result<Arc<Cell>> {
+        let mut open = locked(&self.open);
+        if let Some(cell) = open.get(&record.number) {
+            if cell.name() == record.name && cell.core.still_there().is_ok() {
+                cell.last_used_ms.store(clock::now_ms(), Ordering::Relaxed);
+                return Ok(cell.clone());
+            }
+            open.remove(&record.number);
+        }
+        while open.len() >= OPEN_CELLS {
+            let idle = open
+                .iter()
+                .filter(|(_, cell)| Arc::strong_count(cell) == 1)
+                .min_by_key(|(_, cell)| cell.last_used_ms.load(Ordering::Relaxed))
+                .map(|(number, _)| *number);
+            match idle {
+                Some(number) => drop(open.remove(&number)),
+                None => break,
+            }
+        }
+        let path = self.cell_path(&record.name);
+        let cell = Cell::open(&path, record.number, &self.lease, &self.disk, &self.settler, self.limits)?;
+        let cell = Arc::new(cell);
+        cell.change(AdoptBoxes)?;
+        open.insert(record.number, cell.clone());
+        Ok(cell)
+    }
+
+    /// Cells in the order of their creation, after `skip` others; directories that somebody put there are adopted first.
+    pub fn cells(&self, skip: usize, limit: usize) -> Result<Vec<CellRecord>> {
+        let mut index = locked(&self.index);
+        self.notice_directories(&mut index)?;
+        index.list(skip, limit)
+    }
+
+    pub fn count_cells(&self) -> Result<usize> {
+        let mut index = locked(&self.index);
+        self.notice_directories(&mut index)?;
+        index.count()
+    }
+
+    /// Compares `cells/` with the index if the directory has changed since that was last done.
+    fn notice_directories(&self, index: &mut Index) -> Result<()> {
+        let path = self.root.join("cells");
+        let stat = rustix::fs::stat(&path).map_err(Error::errno("look at", "cells"))?;
+        let mtime = super::tree::mtime_ns(&stat);
+        if index.directory_mtime()? == mtime {
+            return Ok(());
+        }
+        let mut there = std::collections::HashSet::new();
+        for entry in fs::read_dir(&path).map_err(Error::io("read", "cells"))? {
+            let entry = entry.map_err(Error::io("read", "cells"))?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if !is_cell_name(&name) {
+                continue;
+            }
+            if index.find(&name)?.is_none() && entry.path().join("cell.db").exists() {
+                self.adopt(index, &name)?;
+            }
+            there.insert(name);
+        }
+        for record in index.list(0, usize::MAX)? {
+            if !there.contains(&record.name) {
+                index.remove(record.number)?;
+            }
+        }
+        index.set_directory_mtime(mtime)
+    }
+
+    fn adopt(&self, index: &mut Index, name: &str) -> Result<CellRecord> {
+        let path = self.cell_path(name).join("cell.db");
+        let conn = schema::open(&path, schema::Access::Write)?;
+        let view = View::new(&conn);
+        let mut uuid = view.meta_text("uuid")?.unwrap_or_default();
+        let created_ms = view.meta_number("created_ms")?;
+        if uuid.is_empty() || index.has_uuid(&uuid)? {
+            uuid = id::uuid22();
+            Tx::new(&conn, self.lease.owner())?.set_meta("uuid", &uuid)?;
+        }
+        tracing::info!(cell = name, "a cell that was put here is adopted");
+        index.insert(name, &uuid, created_ms)
+    }
+
+    /// Makes an empty cell with its main box. `Exists` if the name is taken.
+    pub fn create_cell(&self, name: &str) -> Result<CellRecord> {
+        if self.record(name)?.is_some() {
+            return Err(Error::Exists);
+        }
+        let uuid = id::uuid22();
+        let staged = self.root.join("staging").join(format!("{:x}-{uuid}", self.lease.owner()));
+        let now = clock::now_ms();
+        let made = build_cell(&staged, &uuid, now).and_then(|()| {
+            let cells = self.root.join("cells");
+            rename_new(&staged, &cells.join(name))?;
+            sync_directory(&cells)
+        });
+        if let Err(e) = made {
+            drop(fs::remove_dir_all(&staged));
+            return Err(match e {
+                Error::Io { source, .. } if source.raw_os_error() == Some(libc::EEXIST) => Error::Exists,
+                other => other,
+            });
+        }
+        locked(&self.index).insert(name, &uuid, now)
+    }
+
+    /// Gives a cell another name. Fails with `InUse` while another process has it open.
+    pub fn rename_cell(&self, name: &str, new_name: &str) -> Result<CellRecord> {
+        let record = self.record(name)?.ok_or(Error::CellMissing)?;
+        if name == new_name {
+            return locked(&self.index).update(record.number, name);
+        }
+        if self.record(new_name)?.is_some() {
+            return Err(Error::Exists);
+        }
+        let _alone = self.close_for_good(&record)?;
+        let cells = self.root.join("cells");
+        rename_new(&cells.join(name), &cells.join(new_name))?;
+        sync_directory(&cells)?;
+        locked(&self.index).update(record.number, new_name)
+    }
+
+    /// Deletes a cell with all it holds; what takes long is done afterwards. Fails with `InUse` while another process has it
+    /// open, and with `NotEmpty` if `only_empty` and it holds a box, a control object or anything in its main box.
+    pub fn delete_cell(&self, name: &str, only_empty: bool) -> Result<()> {
+        let record = self.record(name)?.ok_or(Error::CellMissing)?;
+        if only_empty {
+            let cell = self.open_cell(&record)?;
+            cell.refresh(MAIN_BOX, &crate::base::path::ResourcePath::root())?;
+            if !cell.read(is_empty)? {
+                return Err(Error::NotEmpty);
+            }
+        }
+        let alone = self.close_for_good(&record)?;
+        let doomed = self.root.join("staging").join(format!("{:x}-{}", self.lease.owner(), id::uuid22()));
+        rename_new(&self.cell_path(name), &doomed)?;
+        sync_directory(&self.root.join("cells"))?;
+        locked(&self.index).remove(record.number)?;
+        drop(alone);
+        std::thread::spawn(move || {
+            if let Err(e) = fs::remove_dir_all(&doomed) {
+                tracing::warn!(error = %e, path = %doomed.display(), "a deleted cell is not removed yet");
+            }
+        });
+        Ok(())
+    }
+
+    /// Closes a cell here and keeps other processes from opening it. Requests that still use it see `CellMissing`.
+    fn close_for_good(&self, record: &CellRecord) -> Result<Alone<'_>> {
+        let cell = locked(&self.open).remove(&record.number);
+        if let Some(cell) = cell {
+            match Arc::try_unwrap(cell) {
+                Ok(cell) => drop(cell),
+                // Its last user closes it; the directory will not be at its place for what that user still does.
+                Err(shared) => drop(shared),
+            }
+        }
+        if !self.lease.take_alone(record.number).map_err(Error::io("lock", "the cell"))? {
+            return Err(Error::InUse);
+        }
+        Ok(Alone { lease: &self.lease, number: record.number })
+    }
+
+    fn cell_path(&self, name: &str) -> PathBuf {
+        self.root.join("cells").join(name)
+    }
+
+    /// Names of cells with a running job, recovered at once so that no job stays in progress for ever.
+    pub fn resume(&self) -> Result<()> {
+        self.clear_staging()?;
+        let busy = locked(&self.index).busy()?;
+        for record in busy {
+            if self.record(&record.name)?.is_some() {
+                self.open_cell(&record)?;
+                locked(&self.index).set_busy(record.number, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers that a cell has a running job, so that the next start looks at it first.
+    pub fn set_busy(&self, number: i64, busy: bool) -> Result<()> {
+        locked(&self.index).set_busy(number, busy)
+    }
+
+    fn clear_staging(&self) -> Result<()> {
+        let path = self.root.join("staging");
+        for entry in fs::read_dir(&path).map_err(Error::io("read", "staging"))? {
+            let entry = entry.map_err(Error::io("read", "staging"))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let owner = name.split_once('-').and_then(|(o, _)| i64::from_str_radix(o, 16).ok());
+            let alive = match owner {
+                Some(owner) => self.lease.is_alive(owner).map_err(Error::io("look for", "owners"))?,
+                None => false,
+            };
+            if !alive {
+                fs::remove_dir_all(entry.path()).map_err(Error::io("remove", name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes every cell, settled.
+    pub fn close(&self) {
+        locked(&self.open).clear();
+    }
+}
+
+/// The hold on a cell that nobody else may open.
+#[derive(Debug)]
+struct Alone<'u> {
+    lease: &'u Lease,
+    number: i64,
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        if let Err(e) = self.lease.release_open(self.number) {
+            tracing::error!(error = %e, cell = self.number, "cannot release the cell");
+        }
+    }
+}
+
+fn is_empty(view: &View<'_>) -> Result<bool> {
+    use super::database::control::ObjectKind;
+    if view.boxes()?.iter().any(|b| !b.is_main()) {
+        return Ok(false);
+    }
+    for kind in ObjectKind::ALL {
+        if !view.objects(kind)?.is_empty() {
+            return Ok(false);
+        }
+    }
+    let main = view.child(PARENT_BOXES, MAIN_BOX)?;
+    Ok(main.is_none_or(|m| m.children == 0))
+}
+
+/// Whether a text can be a cell's name: lower-case letters, digits and hyphens, not first a hyphen, 128 at most.
+pub fn is_cell_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    name.len() <= 128 && bytes.next().is_some_and(plain) && bytes.all(|b| plain(b) || b == b'-')
+}
+
+fn read_manifest(text: &str) -> (i64, String) {
+    let table: toml::Table = text.parse().unwrap_or_default();
+    let format = table.get("format").and_then(toml::Value::as_integer).unwrap_or(i64::MAX);
+    let id = table.get("id").and_then(toml::Value::as_str).unwrap_or_default().to_owned();
+    (format, id)
+}
+
+/// Makes an empty or absent directory a unit.
+fn initialise(root: &Path) -> Result<(), OpenError> {
+    fs::create_dir_all(root).map_err(Error::io("create", shown(root)))?;
+    for entry in fs::read_dir(root).map_err(Error::io("read", shown(root)))? {
+        let entry = entry.map_err(Error::io("read", shown(root)))?;
+        // A file system's own folder, and what an interrupted first start left.
+        let own = ["lost+found", "cells", "staging", "exports", "unit.lock", "unit.db", "unit.db-wal", "unit.db-shm"];
+        if !own.iter().any(|name| entry.file_name() == *name) {
+            return Err(OpenError::Foreign(root.to_owned()));
+        }
+    }
+    for name in ["cells", "staging", "exports"] {
+        fs::create_dir_all(root.join(name)).map_err(Error::io("create", name))?;
+    }
+    drop(Index::open(&root.join("unit.db"))?);
+    let text = format!(
+        "# A Cellar unit. The format is that of docs/on-disk.md.\nformat = {UNIT_FORMAT}\nid = \"{}\"\n",
+        id::uuid22()
+    );
+    write_new(&root.join("unit.toml"), text.as_bytes(), 0o644)?;
+    Ok(())
+}
+
+/// Writes a small file durably: whole or not at all.
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let aside = path.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        drop(fs::remove_file(&aside));
+        let mut file = File::options().write(true).create_new(true).mode(mode).open(&aside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&aside, path)?;
+        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    };
+    write().map_err(Error::io("write", shown(path)))
+}
+
+fn sync_directory(path: &Path) -> Result<()> {
+    File::open(path).and_then(|d| d.sync_all()).map_err(Error::io("sync", shown(path)))
+}
+
+fn rename_new(from: &Path, to: &Path) -> Result<()> {
+    let flags = rustix::fs::RenameFlags::NOREPLACE;
+    rustix::fs::renameat_with(rustix::fs::CWD, from, rustix::fs::CWD, to, flags)
+        .map_err(Error::errno("rename", shown(to)))
+}
+
+/// Builds a cell's directory, durable, in a place where nobody looks.
+fn build_cell(path: &Path, uuid: &str, now_ms: i64) -> Result<()> {
+    let directories = ["boxes", "boxes/__", "snapshot", "log", "log/current", "log/archive", "staging", "staging/gone"];
+    fs::create_dir(path).map_err(Error::io("create", shown(path)))?;
+    for name in directories {
+        fs::create_dir(path.join(name)).map_err(Error::io("create", name))?;
+    }
+    let main = rustix::fs::stat(path.join("boxes/__")).map_err(Error::errno("look at", "boxes/__"))?;
+    schema::create(&path.join("cell.db"), |conn| {
+        let fill = || -> Result<()> {
+            let tx = Tx::new(conn, 0)?;
+            let before = tx.counters();
+            tx.set_meta("uuid", uuid)?;
+            tx.set_meta("incarnation", id::uuid22())?;
+            tx.set_meta("created_ms", now_ms)?;
+            let (seq, number) = (tx.next_seq(), tx.next_id());
+            let stamp = tx.next_stamp();
+            tx.insert_box(&CellBox {
+                id: number,
+                name: MAIN_BOX.to_owned(),
+                schema: None,
+                version: 1,
+                created_ms: now_ms,
+                updated_ms: now_ms,
+                seq,
+            })?;
+            tx.insert_resource(&Resource {
+                parent: PARENT_BOXES,
+                name: MAIN_BOX.to_owned(),
+                id: number,
+                kind: Kind::Collection,
+                flags: 0,
+                version: 1,
+                stamp,
+                created_ms: now_ms,
+                mtime_ms: now_ms,
+                seq,
+                placed_seq: seq,
+                size: 0,
+                crc: None,
+                ino: main.st_ino as i64,
+                mtime_ns: 0,
+                content_type: None,
+                children: 0,
+                dir_mtime_ns: super::tree::mtime_ns(&main),
+            })?;
+            tx.save_counters(before)
+        };
+        fill().map_err(|e| match e {
+            Error::Database { source, .. } => source,
+            _ => rusqlite::Error::InvalidQuery,
+        })
+    })?;
+    let database = File::open(path.join("cell.db")).map_err(Error::io("open", "cell.db"))?;
+    database.sync_all().map_err(Error::io("sync", "cell.db"))?;
+    for name in directories.iter().rev() {
+        sync_directory(&path.join(name))?;
+    }
+    sync_directory(path)
+}

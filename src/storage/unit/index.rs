@@ -1,0 +1,156 @@
+//! `unit.db`: the cells by number and name, and which of them have running jobs.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::storage::error::{Error, Result};
+
+/// The format of `unit.db` that this program writes.
+const FORMAT: i64 = 1;
+
+const TABLES: &str = "
+CREATE TABLE cell(
+  number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, uuid TEXT NOT NULL UNIQUE, version INTEGER NOT NULL,
+  created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL, busy INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX cell_busy ON cell(busy) WHERE busy<>0;
+CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY) WITHOUT ROWID;
+";
+
+/// A cell as the unit knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CellRecord {
+    pub number: i64,
+    pub name: String,
+    /// 22 characters of base64url.
+    pub uuid: String,
+    pub version: i64,
+    pub created_ms: i64,
+    pub updated_ms: i64,
+}
+
+fn record(r: &Row<'_>) -> rusqlite::Result<CellRecord> {
+    Ok(CellRecord {
+        number: r.get(0)?,
+        name: r.get(1)?,
+        uuid: r.get(2)?,
+        version: r.get(3)?,
+        created_ms: r.get(4)?,
+        updated_ms: r.get(5)?,
+    })
+}
+
+const COLUMNS: &str = "number, name, uuid, version, created_ms, updated_ms";
+
+/// The open index.
+#[derive(Debug)]
+pub(super) struct Index {
+    conn: Connection,
+}
+
+impl Index {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let open = || -> rusqlite::Result<(Connection, i64)> {
+            let conn = Connection::open(path)?;
+            conn.busy_timeout(Duration::from_secs(30))?;
+            conn.pragma_update(None, "journal_mode", "wal")?;
+            conn.pragma_update(None, "synchronous", "full")?;
+            conn.execute_batch("BEGIN IMMEDIATE")?;
+            let mut format: i64 = conn.pragma_query_value(None, "user_version", |r| r.get(0))?;
+            if format == 0 {
+                conn.execute_batch(TABLES)?;
+                conn.pragma_update(None, "user_version", FORMAT)?;
+                format = FORMAT;
+            }
+            conn.execute_batch("COMMIT")?;
+            Ok((conn, format))
+        };
+        let (conn, format) = open().map_err(Error::database("open unit.db"))?;
+        if format > FORMAT {
+            return Err(Error::Inconsistent(format!(
+                "{}: its format {format} is newer than this program, which knows formats up to {FORMAT}",
+                path.display()
+            )));
+        }
+        Ok(Self { conn })
+    }
+
+    pub(super) fn find(&self, name: &str) -> Result<Option<CellRecord>> {
+        let query = format!("SELECT {COLUMNS} FROM cell WHERE name=?1");
+        let mut statement = self.conn.prepare_cached(&query).map_err(Error::database("find a cell"))?;
+        statement.query_row([name], record).optional().map_err(Error::database("find a cell"))
+    }
+
+    pub(super) fn has_uuid(&self, uuid: &str) -> Result<bool> {
+        let found = self.conn.query_row("SELECT 1 FROM cell WHERE uuid=?1", [uuid], |_| Ok(())).optional();
+        Ok(found.map_err(Error::database("find a cell"))?.is_some())
+    }
+
+    fn rows(&self, query: &str, params: impl rusqlite::Params) -> Result<Vec<CellRecord>> {
+        let read =
+            || -> rusqlite::Result<Vec<CellRecord>> { self.conn.prepare(query)?.query_map(params, record)?.collect() };
+        read().map_err(Error::database("list cells"))
+    }
+
+    pub(super) fn list(&self, skip: usize, limit: usize) -> Result<Vec<CellRecord>> {
+        let query = format!("SELECT {COLUMNS} FROM cell ORDER BY number LIMIT ?1 OFFSET ?2");
+        self.rows(&query, params![i64::try_from(limit).unwrap_or(i64::MAX), skip as i64])
+    }
+
+    pub(super) fn busy(&self) -> Result<Vec<CellRecord>> {
+        self.rows(&format!("SELECT {COLUMNS} FROM cell WHERE busy<>0"), [])
+    }
+
+    pub(super) fn count(&self) -> Result<usize> {
+        let count: rusqlite::Result<i64> = self.conn.query_row("SELECT COUNT(*) FROM cell", [], |r| r.get(0));
+        Ok(count.map_err(Error::database("count cells"))? as usize)
+    }
+
+    pub(super) fn insert(&mut self, name: &str, uuid: &str, created_ms: i64) -> Result<CellRecord> {
+        self.conn
+            .execute(
+                "INSERT INTO cell(name, uuid, version, created_ms, updated_ms) VALUES(?1,?2,1,?3,?3)",
+                params![name, uuid, created_ms],
+            )
+            .map_err(Error::database("insert a cell"))?;
+        self.find(name)?.ok_or(Error::CellMissing)
+    }
+
+    pub(super) fn update(&mut self, number: i64, name: &str) -> Result<CellRecord> {
+        self.conn
+            .execute(
+                "UPDATE cell SET name=?2, version=version+1, updated_ms=?3 WHERE number=?1",
+                params![number, name, crate::base::clock::now_ms()],
+            )
+            .map_err(Error::database("update a cell"))?;
+        self.find(name)?.ok_or(Error::CellMissing)
+    }
+
+    pub(super) fn remove(&mut self, number: i64) -> Result<()> {
+        self.conn.execute("DELETE FROM cell WHERE number=?1", [number]).map_err(Error::database("remove a cell"))?;
+        Ok(())
+    }
+
+    pub(super) fn set_busy(&mut self, number: i64, busy: bool) -> Result<()> {
+        self.conn
+            .execute("UPDATE cell SET busy=?2 WHERE number=?1", params![number, busy])
+            .map_err(Error::database("mark a cell"))?;
+        Ok(())
+    }
+
+    pub(super) fn directory_mtime(&self) -> Result<i64> {
+        let found = self.conn.query_row("SELECT value FROM meta WHERE key='cells_mtime'", [], |r| r.get(0)).optional();
+        Ok(found.map_err(Error::database("read meta"))?.unwrap_or(0))
+    }
+
+    pub(super) fn set_directory_mtime(&mut self, mtime_ns: i64) -> Result<()> {
+        self.conn
+            .execute(
+                "INSERT INTO meta(key, value) VALUES('cells_mtime', ?1) ON CONFLICT(key) DO UPDATE SET value=excluded.value",
+                [mtime_ns],
+            )
+            .map_err(Error::database("write meta"))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,207 @@
+//! The one way to change a cell: operations queue up for its writer, which takes them in batches.
+//!
+//! A batch holds the cell's write lock and goes: replay what a dead process left → one transaction with a savepoint for each
+//! operation, which decides *finally* → sync of `staging/` → durable commit → renames in commit order → answers. The pending
+//! rows of the transaction are the redo record, so no answer waits for a directory to be synced; a settler does that a
+//! little later and the rows go. A rename that fails is undone and answered as an error. Contract: `docs/on-disk.md`.
+
+mod batch;
+mod context;
+mod replay;
+mod settler;
+
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+pub use context::{Context, Touched};
+pub use settler::Settler;
+
+use super::database::pending::{Step, Undo};
+use super::error::{Error, Result};
+use crate::base::path::ResourcePath;
+use crate::storage::cell::Core;
+
+/// The names an operation touches. Two operations on one name, or on names above and below each other, never share a batch,
+/// because taking one back would take the other along.
+#[derive(Debug, Clone, Default)]
+pub struct Footprint {
+    names: Vec<(String, ResourcePath)>,
+}
+
+impl Footprint {
+    pub fn of(box_name: &str, path: &ResourcePath) -> Self {
+        Self { names: vec![(box_name.to_owned(), path.clone())] }
+    }
+
+    pub fn and(mut self, box_name: &str, path: &ResourcePath) -> Self {
+        self.names.push((box_name.to_owned(), path.clone()));
+        self
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        self.names
+            .iter()
+            .any(|(b, p)| other.names.iter().any(|(ob, op)| b == ob && (p.starts_with(op) || op.starts_with(p))))
+    }
+}
+
+/// What an operation decided: its renames, what takes its rows back, which directories change, and the answer.
+#[derive(Debug)]
+pub struct Decision<T> {
+    pub op: &'static str,
+    /// The resource that the operation is about.
+    pub id: i64,
+    pub steps: Vec<Step>,
+    pub undo: Vec<Undo>,
+    pub touched: Vec<Touched>,
+    pub output: T,
+}
+
+impl<T> Decision<T> {
+    /// A change of rows alone.
+    pub fn rows(output: T) -> Self {
+        Self { op: "rows", id: 0, steps: Vec::new(), undo: Vec::new(), touched: Vec::new(), output }
+    }
+}
+
+/// One change of a cell.
+pub trait Operation: Send + 'static {
+    type Output: Send + 'static;
+
+    fn footprint(&self) -> Footprint {
+        Footprint::default()
+    }
+
+    /// Checks and changes the rows inside the transaction. An error takes back what it wrote.
+    fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<Self::Output>>;
+
+    /// Told once the operation's commit may have reached the disk: what it staged belongs to the rows now.
+    fn committed(&mut self) {}
+}
+
+/// A change of rows alone, as a closure.
+pub struct Change<F>(pub F);
+
+impl<T: Send + 'static, F: FnMut(&Context<'_>) -> Result<T> + Send + 'static> Operation for Change<F> {
+    type Output = T;
+
+    fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<T>> {
+        (self.0)(ctx).map(Decision::rows)
+    }
+}
+
+/// A change of rows that belong to some names.
+pub struct ChangeAt<F>(pub Footprint, pub F);
+
+impl<T: Send + 'static, F: FnMut(&Context<'_>) -> Result<T> + Send + 'static> Operation for ChangeAt<F> {
+    type Output = T;
+
+    fn footprint(&self) -> Footprint {
+        self.0.clone()
+    }
+
+    fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<T>> {
+        (self.1)(ctx).map(Decision::rows)
+    }
+}
+
+/// An operation in the queue, its types forgotten.
+trait Queued: Send {
+    fn footprint(&self) -> Footprint;
+    fn decide(&mut self, ctx: &Context<'_>) -> Result<Plan>;
+    fn committed(&mut self);
+    fn answer(self: Box<Self>, result: Result<()>);
+}
+
+/// A decision without its answer.
+struct Plan {
+    op: &'static str,
+    id: i64,
+    steps: Vec<Step>,
+    undo: Vec<Undo>,
+    touched: Vec<Touched>,
+}
+
+struct Slot<O: Operation> {
+    operation: O,
+    output: Option<O::Output>,
+    reply: oneshot::Sender<Result<O::Output>>,
+}
+
+impl<O: Operation> Queued for Slot<O> {
+    fn footprint(&self) -> Footprint {
+        self.operation.footprint()
+    }
+
+    fn decide(&mut self, ctx: &Context<'_>) -> Result<Plan> {
+        let d = self.operation.decide(ctx)?;
+        self.output = Some(d.output);
+        Ok(Plan { op: d.op, id: d.id, steps: d.steps, undo: d.undo, touched: d.touched })
+    }
+
+    fn committed(&mut self) {
+        self.operation.committed();
+    }
+
+    fn answer(self: Box<Self>, result: Result<()>) {
+        let Slot { operation, output, reply } = *self;
+        // What the operation staged and did not use is removed before the client hears of it.
+        drop(operation);
+        let answer = result
+            .and_then(|()| output.ok_or_else(|| Error::Inconsistent("an operation without an answer".to_owned())));
+        // A client that has gone away does not need the answer.
+        drop(reply.send(answer));
+    }
+}
+
+enum Message {
+    Operation(Box<dyn Queued>),
+    /// A sync has covered the renames of these pending rows.
+    Settled(Vec<i64>),
+    /// A reader is through: something may be reapable.
+    Reap,
+    /// The cell is being closed.
+    Stop,
+}
+
+/// The way into a cell's writer.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    sender: mpsc::Sender<Message>,
+}
+
+impl Queue {
+    /// Hands an operation over; the answer comes when it is durable.
+    pub fn submit<O: Operation>(&self, operation: O) -> oneshot::Receiver<Result<O::Output>> {
+        let (reply, answer) = oneshot::channel();
+        let slot = Slot { operation, output: None, reply };
+        // If the writer is gone the slot is dropped, and with it the reply: the receiver sees that.
+        drop(self.sender.send(Message::Operation(Box::new(slot))));
+        answer
+    }
+
+    pub(crate) fn reap(&self) {
+        drop(self.sender.send(Message::Reap));
+    }
+
+    /// Ends the writer once it has done and settled what was submitted before.
+    pub(crate) fn stop(&self) {
+        drop(self.sender.send(Message::Stop));
+    }
+}
+
+/// Starts the writer of a cell that has been recovered.
+pub(crate) fn start(core: Arc<Core>, conn: Connection) -> Result<(Queue, std::thread::JoinHandle<()>)> {
+    let (sender, receiver) = mpsc::channel();
+    let writer = batch::Writer::new(core, conn, receiver, sender.clone());
+    let thread = std::thread::Builder::new()
+        .name("writer".to_owned())
+        .spawn(move || writer.run())
+        .map_err(Error::io("start a thread", "writer"))?;
+    Ok((Queue { sender }, thread))
+}
+
+pub(crate) use replay::recover;

@@ -1,0 +1,258 @@
+//! Recovery: what a dead process decided is done, what it had staged for nothing is removed.
+//!
+//! A pending row names an inode and its old place. If that inode still stands there the rename is done now, else it was done
+//! already. Rows are replayed in the order of their commits, under the write lock, and only those of dead owners.
+
+use std::collections::HashSet;
+use std::os::fd::AsFd;
+
+use rusqlite::Connection;
+use rustix::io::Errno;
+
+use crate::storage::cell::Core;
+use crate::storage::database::pending::{Gone, How, Pending, Step};
+use crate::storage::database::resource::{Kind, Resource};
+use crate::storage::database::schema::{PARENT_BOXES, PARENT_HIDDEN, PARENT_TRASH};
+use crate::storage::database::{Tx, View, job::JobState};
+use crate::storage::error::{Error, Result};
+use crate::storage::tree;
+
+/// Opens a cell to work: replays, fails jobs that died, clears `staging/`. The write lock must be held.
+pub(crate) fn recover(core: &Core, conn: &Connection) -> Result<()> {
+    replay(core, conn)?;
+    in_transaction(core, conn, |tx| {
+        forget_dead_generations(core, tx)?;
+        bury_hidden(core, tx)
+    })?;
+    clear_staging(core, &View::new(conn), |name| core.staged_by_the_living(name))
+}
+
+/// Removes what this process staged and no row names; nobody may be using the cell any more.
+pub(super) fn clear_own(core: &Core, conn: &Connection) -> Result<()> {
+    clear_staging(core, &View::new(conn), |name| {
+        Ok(!core.staged_by_this_process(name) && core.staged_by_the_living(name)?)
+    })
+}
+
+fn in_transaction(core: &Core, conn: &Connection, f: impl FnOnce(&Tx<'_>) -> Result<()>) -> Result<()> {
+    conn.execute_batch("BEGIN IMMEDIATE").map_err(Error::database("begin"))?;
+    let result = (|| {
+        let tx = Tx::new(conn, core.lease.owner())?;
+        let before = tx.counters();
+        f(&tx)?;
+        tx.save_counters(before)
+    })();
+    match result {
+        Ok(()) => conn.execute_batch("COMMIT").map_err(Error::database("commit")),
+        Err(e) => {
+            drop(conn.execute_batch("ROLLBACK"));
+            Err(e)
+        }
+    }
+}
+
+/// Does what dead owners left pending.
+pub(super) fn replay(core: &Core, conn: &Connection) -> Result<()> {
+    replay_if(core, conn, |p| Ok(!core.lease.is_alive(p.owner).map_err(Error::io("look for", "owners"))?))
+}
+
+/// Does what this process or a dead one left pending.
+pub(super) fn replay_all(core: &Core, conn: &Connection) -> Result<()> {
+    let own = core.lease.owner();
+    replay_if(core, conn, |p| {
+        Ok(p.owner == own || !core.lease.is_alive(p.owner).map_err(Error::io("look for", "owners"))?)
+    })
+}
+
+fn replay_if(core: &Core, conn: &Connection, mine: impl Fn(&Pending) -> Result<bool>) -> Result<()> {
+    let mut rows = Vec::new();
+    for p in View::new(conn).pending()? {
+        if mine(&p)? {
+            rows.push(p);
+        }
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    tracing::info!(cell = core.name, operations = rows.len(), "finishing what another process began");
+    let mut impossible = Vec::new();
+    for p in &rows {
+        for step in &p.steps {
+            if !redo(core, step)? {
+                tracing::error!(cell = core.name, op = p.op, to = step.to, "cannot be finished: its place is gone");
+                impossible.push(p);
+                break;
+            }
+        }
+    }
+    sync_directories(core, rows.iter().flat_map(|p| &p.steps))?;
+    in_transaction(core, conn, |tx| {
+        for p in rows.iter().rev() {
+            if impossible.iter().any(|i| i.seq == p.seq) {
+                tx.next_seq();
+                tx.apply_undo(&p.undo)?;
+            }
+            tx.remove_pending(p.seq)?;
+        }
+        Ok(())
+    })
+}
+
+/// Makes one step done; false when its destination's directory no longer exists, the content being in `found/` then.
+fn redo(core: &Core, step: &Step) -> Result<bool> {
+    let (from_dir, from) = tree::split(&step.from);
+    let (to_dir, to) = tree::split(&step.to);
+    let from_fd = match tree::open_dir(core.dir.as_fd(), from_dir) {
+        Ok(fd) => fd,
+        // Where nothing can stand any more, nothing is left to be renamed.
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(true),
+        Err(e) => return Err(Error::errno("open the directory", from_dir)(e)),
+    };
+    let here = tree::stat_name(from_fd.as_fd(), from).map_err(Error::errno("look at", step.from.clone()))?;
+    if here.is_none_or(|s| s.st_ino as i64 != step.ino) {
+        return Ok(true);
+    }
+    let to_fd = match tree::open_dir(core.dir.as_fd(), to_dir) {
+        Ok(fd) => fd,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+            core.put_aside(&from_fd, from)?;
+            return Ok(false);
+        }
+        Err(e) => return Err(Error::errno("open the directory", to_dir)(e)),
+    };
+    let there = tree::stat_name(to_fd.as_fd(), to).map_err(Error::errno("look at", step.to.clone()))?;
+    match (step.how, there) {
+        (How::Exchange, Some(_)) => core.disk.exchange((&from_fd, from), (&to_fd, to)),
+        (How::Exchange, None) | (How::Move, None) => core.disk.rename((&from_fd, from), (&to_fd, to)),
+        (How::Move, Some(_)) => {
+            core.put_aside(&to_fd, to)?;
+            core.disk.rename((&from_fd, from), (&to_fd, to))
+        }
+    }
+    .map_err(Error::io("rename", step.to.clone()))?;
+    Ok(true)
+}
+
+fn sync_directories<'s>(core: &Core, steps: impl Iterator<Item = &'s Step>) -> Result<()> {
+    let paths: HashSet<&str> = steps.flat_map(|s| [tree::split(&s.from).0, tree::split(&s.to).0]).collect();
+    for path in paths {
+        match tree::open_dir(core.dir.as_fd(), path) {
+            Ok(fd) => core.disk.sync_dir(fd.as_fd()).map_err(Error::io("sync", path))?,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+            Err(e) => return Err(Error::errno("open the directory", path)(e)),
+        }
+    }
+    Ok(())
+}
+
+/// Makes every rename that is pending certain and forgets the rows, whoever's they are: who let the lock go has renamed.
+pub(super) fn settle_pending(core: &Core, tx: &Tx<'_>) -> Result<()> {
+    settle_rows(core, tx, tx.pending()?)
+}
+
+/// Settles what is pending below a directory that is about to move, so that no pending path leads through it.
+pub(super) fn settle_below(core: &Core, tx: &Tx<'_>, path: &str) -> Result<()> {
+    let below = |p: &str| p.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+    let rows = tx.pending()?.into_iter().filter(|p| p.steps.iter().any(|s| below(&s.from) || below(&s.to))).collect();
+    settle_rows(core, tx, rows)
+}
+
+fn settle_rows(core: &Core, tx: &Tx<'_>, rows: Vec<Pending>) -> Result<()> {
+    sync_directories(core, rows.iter().flat_map(|p| &p.steps))?;
+    for p in rows {
+        tx.remove_pending(p.seq)?;
+    }
+    Ok(())
+}
+
+fn forget_dead_generations(core: &Core, tx: &Tx<'_>) -> Result<()> {
+    for g in tx.generations()? {
+        if !core.lease.is_alive(g.owner).map_err(Error::io("look for", "owners"))? {
+            tx.remove_generation(g.id)?;
+        }
+    }
+    Ok(())
+}
+
+/// Trees that a dead process was building go to the trash; an install among them is reported as failed and its box stays, empty.
+fn bury_hidden(core: &Core, tx: &Tx<'_>) -> Result<()> {
+    for mut job in tx.running_jobs()? {
+        if core.lease.is_alive(job.owner).map_err(Error::io("look for", "owners"))? {
+            continue;
+        }
+        job.state = JobState::Failed;
+        job.ended_ms = Some(tx.now_ms());
+        job.message = Some(INTERRUPTED.to_owned());
+        tx.update_job(&job)?;
+    }
+    for hidden in tx.all_children(PARENT_HIDDEN)? {
+        if core.staged_by_the_living(&hidden.name)? {
+            continue;
+        }
+        let seq = tx.next_seq();
+        match tx.cell_box_by_id(hidden.id)? {
+            Some(cell_box) => {
+                let rest =
+                    Resource { parent: PARENT_TRASH, name: hidden.name.clone(), id: tx.next_id(), ..hidden.clone() };
+                tx.remove_resource(hidden.parent, &hidden.name)?;
+                tx.forget_attachments(hidden.id)?;
+                tx.insert_resource(&rest)?;
+                tx.adopt_children(hidden.id, rest.id)?;
+                let ino = empty_box_directory(core, &cell_box.name)?;
+                tx.insert_resource(&Resource {
+                    parent: PARENT_BOXES,
+                    name: cell_box.name,
+                    kind: Kind::Collection,
+                    flags: 0,
+                    children: 0,
+                    dir_mtime_ns: 0,
+                    seq,
+                    placed_seq: seq,
+                    ino,
+                    ..hidden
+                })?;
+                tx.insert_gone(&Gone { id: rest.id, version: 0, name: rest.name, seq, tree: true })?;
+            }
+            None => {
+                tx.place_resource(hidden.id, PARENT_TRASH, &hidden.name, seq)?;
+                tx.insert_gone(&Gone { id: hidden.id, version: 0, name: hidden.name, seq, tree: true })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a client is told about a job that ended with its process.
+const INTERRUPTED: &str = r#"{"code":"PL-BI-1005","message":{"lang":"en","value":"Unknown error(The server stopped during the installation.)."}}"#;
+
+fn empty_box_directory(core: &Core, name: &str) -> Result<i64> {
+    let boxes = tree::open_dir(core.dir.as_fd(), "boxes").map_err(Error::errno("open the directory", "boxes"))?;
+    if tree::stat_name(boxes.as_fd(), name).map_err(Error::errno("look at", name))?.is_none() {
+        core.disk.make_dir(boxes.as_fd(), name).map_err(Error::io("create", name))?;
+        core.disk.sync_dir(boxes.as_fd()).map_err(Error::io("sync", "boxes"))?;
+    }
+    let stat = tree::stat_name(boxes.as_fd(), name).map_err(Error::errno("look at", name))?;
+    Ok(stat.map_or(0, |s| s.st_ino as i64))
+}
+
+/// Removes what dead processes staged and no row names.
+fn clear_staging(core: &Core, view: &View<'_>, in_use: impl Fn(&str) -> Result<bool>) -> Result<()> {
+    let gone = view.all_gone()?;
+    let named: HashSet<&str> = gone.iter().map(|g| g.name.as_str()).collect();
+    let pending = view.pending()?;
+    let steps: HashSet<&str> =
+        pending.iter().flat_map(|p| &p.steps).flat_map(|s| [s.from.as_str(), s.to.as_str()]).collect();
+    for (dir, prefix) in [(&core.staging, ""), (&core.gone, "gone/")] {
+        for (name, _) in tree::read_names(dir.as_fd()).map_err(Error::io("read", "staging"))? {
+            let below = format!("{prefix}{name}");
+            let keep = below == "gone"
+                || named.contains(below.as_str())
+                || steps.contains(format!("staging/{below}").as_str())
+                || in_use(&name)?;
+            if !keep {
+                core.disk.remove_tree(dir.as_fd(), name.as_ref()).map_err(Error::io("remove", below))?;
+            }
+        }
+    }
+    Ok(())
+}

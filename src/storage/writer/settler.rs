@@ -1,0 +1,80 @@
+//! The thread that makes renames durable a little later, removes what nobody needs, and moves write-ahead logs along.
+//!
+//! One for a unit. It holds no lock: the renames it syncs are done, and what it removes no row names any more.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+
+use super::Message;
+use crate::storage::cell::Core;
+use crate::storage::database::pending::Gone;
+use crate::storage::database::schema;
+use crate::storage::error::{Error, Result};
+use crate::storage::reap;
+
+/// Renames to be synced.
+pub(super) struct SyncJob {
+    pub(super) core: Arc<Core>,
+    pub(super) directories: Vec<Arc<OwnedFd>>,
+    pub(super) seqs: Vec<i64>,
+    pub(super) checkpoint: bool,
+    pub(super) reply: Sender<Message>,
+}
+
+enum Job {
+    Sync(SyncJob),
+    Remove(Arc<Core>, Vec<Gone>),
+}
+
+/// The way to a unit's settler.
+#[derive(Debug, Clone)]
+pub struct Settler {
+    jobs: Sender<Job>,
+}
+
+impl Settler {
+    /// Starts the thread; it ends when every handle is dropped.
+    pub fn start() -> Result<Self> {
+        let (jobs, queue) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("settler".to_owned())
+            .spawn(move || work(&queue))
+            .map_err(Error::io("start a thread", "settler"))?;
+        Ok(Self { jobs })
+    }
+
+    pub(super) fn sync(&self, job: SyncJob) {
+        drop(self.jobs.send(Job::Sync(job)));
+    }
+
+    pub(crate) fn remove(&self, core: Arc<Core>, gone: Vec<Gone>) {
+        drop(self.jobs.send(Job::Remove(core, gone)));
+    }
+}
+
+fn work(queue: &Receiver<Job>) {
+    while let Ok(job) = queue.recv() {
+        match job {
+            Job::Sync(job) => sync(job),
+            Job::Remove(core, gone) => reap::remove(&core, &gone),
+        }
+    }
+}
+
+fn sync(job: SyncJob) {
+    for directory in &job.directories {
+        if let Err(e) = job.core.disk.sync_dir(directory.as_fd()) {
+            // The pending rows stay, so nothing is lost: the next start does these renames again if they were.
+            tracing::error!(error = %e, cell = job.core.name, "a directory cannot be synced");
+            return;
+        }
+    }
+    drop(job.directories);
+    drop(job.reply.send(Message::Settled(job.seqs)));
+    if job.checkpoint
+        && let Err(e) = schema::checkpoint(&job.core.path.join("cell.db"))
+    {
+        tracing::warn!(error = &e as &dyn std::error::Error, cell = job.core.name, "checkpoint");
+    }
+}
