@@ -135,34 +135,37 @@ fn fetch<R: ReadAt + ?Sized>(
 
 /// The whole content of an entry of at most `limit` bytes.
 pub(super) fn read_whole<R: ReadAt + ?Sized>(source: &R, entry: &Entry, limit: u64) -> Result<Vec<u8>, ArchiveError> {
-    let (size, packed) = (entry.size, entry.compressed_size);
-    if size > limit {
-        return Err(ArchiveError::TooLarge { name: entry.shown_name(), size, limit });
+    if entry.size > limit {
+        return Err(ArchiveError::TooLarge { name: entry.shown_name(), size: entry.size, limit });
     }
     check_claims(entry)?;
-    if entry.method == Method::Stored || size > WHOLE || packed > size + size / 8 + 4096 {
-        let mut content = Vec::new();
-        let mut reader = EntryReader::new(source, entry)?;
-        let mut buf = vec![0; size.clamp(1, INPUT as u64) as usize];
-        loop {
-            match reader.read_some(&mut buf)? {
-                0 => return Ok(content),
-                n => content.extend_from_slice(&buf[..n]),
-            }
+    if let Some(content) = inflate_whole(source, entry)? {
+        return Ok(content);
+    }
+    let mut content = Vec::new();
+    let mut reader = EntryReader::new(source, entry)?;
+    let mut buf = vec![0; entry.size.clamp(1, INPUT as u64) as usize];
+    loop {
+        match reader.read_some(&mut buf)? {
+            0 => return Ok(content),
+            n => content.extend_from_slice(&buf[..n]),
         }
     }
+}
+
+/// The fast way for deflated content of ordinary size. Nothing where it does not apply or anything is wrong: then the
+/// stream is to say what.
+fn inflate_whole<R: ReadAt + ?Sized>(source: &R, entry: &Entry) -> Result<Option<Vec<u8>>, ArchiveError> {
+    let (size, packed) = (entry.size, entry.compressed_size);
+    if entry.method != Method::Deflated || size > WHOLE || packed > size + size / 8 + 4096 {
+        return Ok(None);
+    }
     let mut input = vec![0; packed as usize];
-    source.read_exact_at(entry.data_offset, &mut input).map_err(|error| failed(entry, error))?;
+    fetch(source, entry, &mut 0, &mut input)?;
     let mut content = vec![0; size as usize];
-    match libdeflater::Decompressor::new().deflate_decompress(&input, &mut content) {
-        Ok(n) if n as u64 == size => {}
-        Ok(_) | Err(libdeflater::DecompressionError::InsufficientSpace) => return Err(lying(entry)),
-        Err(libdeflater::DecompressionError::BadData) => return Err(corrupt(entry)),
-    }
-    if crc32fast::hash(&content) != entry.crc {
-        return Err(wrong_crc(entry));
-    }
-    Ok(content)
+    let inflated = libdeflater::Decompressor::new().deflate_decompress(&input, &mut content);
+    let right = inflated.is_ok_and(|n| n as u64 == size) && crc32fast::hash(&content) == entry.crc;
+    Ok(right.then_some(content))
 }
 
 /// Refuses what can be refused without reading: an unknown method, and sizes that cannot both be true.
