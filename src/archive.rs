@@ -1,0 +1,23 @@
+//! ZIP archives: laying ours out without writing them, and reading other people's without trusting them.
+//!
+//! A leaf: no file system call, no async, nothing of cells or boxes. [`layout`] says what each byte of an archive is before
+//! any member has been read; [`reader`] opens foreign archives and refuses, by name, what they lie about.
+
+pub mod cursor;
+pub mod entry_name;
+mod entry_reader;
+pub mod error;
+mod fields;
+pub mod layout;
+pub mod limits;
+pub mod read_at;
+pub mod reader;
+mod record;
+
+pub use cursor::{Cursor, Piece};
+pub use entry_reader::EntryReader;
+pub use error::ArchiveError;
+pub use layout::{Layout, LayoutBuilder, Member, MemberKind, Placed, Source};
+pub use limits::Limits;
+pub use read_at::ReadAt;
+pub use reader::{Archive, Entry, EntryKind, Method};
