@@ -8,6 +8,7 @@
 
 pub mod adopt;
 pub mod cell;
+pub mod check;
 pub mod database;
 pub mod disk;
 pub mod error;

@@ -381,6 +381,18 @@ impl Cell {
         Ok(None)
     }
 
+    /// What lies in `staging/` though no row names it and no process uses it.
+    pub(crate) fn litter(&self) -> Result<Vec<String>> {
+        self.read(|v| writer::litter(&self.core, v))
+    }
+
+    /// Takes a cell's directory that came from elsewhere for what it is: what is missing in it has been removed.
+    pub(crate) fn take_as_own(&self) -> Result<()> {
+        let here = self.core.file_system_id()?;
+        self.core.foreign.store(false, Ordering::Relaxed);
+        self.change(writer::Change(move |ctx: &writer::Context<'_>| ctx.tx.set_meta("fs_id", &here)))
+    }
+
     /// Where a path of the cell lies on disk, for messages.
     pub fn path(&self) -> &Path {
         &self.core.path

@@ -99,7 +99,8 @@ impl World {
         self.cell().change(ChangeAt(Footprint::of("b", &at.clone()), move |ctx: &Context<'_>| {
             let lookup = ctx.look("b", &at)?;
             let row = lookup.found().ok_or(super::Error::Missing)?;
-            ctx.tx.set_property(row.id, &Property { ns: "urn:t".to_owned(), local: "p".to_owned(), xml: xml.clone() })?;
+            ctx.tx
+                .set_property(row.id, &Property { ns: "urn:t".to_owned(), local: "p".to_owned(), xml: xml.clone() })?;
             ctx.tx.flag_properties(row)
         }))
     }
@@ -117,8 +118,7 @@ impl World {
             let rows = cell.read(|v| v.all_children(lookup.nearest().id)).expect("children");
             for row in rows {
                 let at = format!("{at}/{}", row.name).trim_start_matches('/').to_owned();
-                let property =
-                    cell.read(|v| v.properties(row.id)).expect("properties").first().map(|p| p.xml.clone());
+                let property = cell.read(|v| v.properties(row.id)).expect("properties").first().map(|p| p.xml.clone());
                 if row.is_file() {
                     let (bytes, now) = get(&cell, &at).unwrap_or_else(|e| panic!("{at}: {e:?}"));
                     assert_eq!(now.crc.unwrap_or_else(|| crc32fast::hash(&bytes)), crc32fast::hash(&bytes), "{at}");

@@ -33,7 +33,7 @@ fn fail_everywhere(name: &str, verb: impl Fn(&World) -> Result<()>) {
     let calls = plan.calls.load(SeqCst);
     let after = w.tree();
     assert_ne!(before, after, "{name} changes something");
-    assert!(calls > 1, "{name} changes the disk");
+    assert!(calls > 0, "{name} changes the disk");
     for n in 1..=calls {
         start(&w);
         assert_eq!(w.tree(), before, "{name}: the start of round {n}");

@@ -193,3 +193,26 @@ fn a_second_server_is_refused_and_a_foreign_directory_too() {
     let foreign = Unit::open(&w.dir.path().join("photos"), Role::Server, Limits::default());
     assert!(matches!(foreign, Err(OpenError::Foreign(_))));
 }
+
+#[test]
+fn check_names_what_differs_and_mends_it() {
+    use crate::storage::check::{Mend, Problem, check};
+    let w = World::new();
+    w.mkcol("d").expect("mkcol");
+    w.put("d/lost", b"lost").expect("put");
+    w.put("d/kept", b"kept").expect("put");
+    let w = w.reopen(None);
+    assert!(check(&w.cell(), Mend::Nothing).expect("checked").is_empty());
+    std::fs::remove_file(w.on_disk("d/lost")).expect("removed");
+    std::fs::write(w.on_disk("d/new"), b"new").expect("a file");
+    std::fs::write(w.on_disk("d/kept"), b"changed").expect("an edit");
+    let mut found: Vec<_> =
+        check(&w.cell(), Mend::Nothing).expect("checked").into_iter().map(|f| (f.path, f.problem)).collect();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    let at = |name: &str| format!("boxes/b/d/{name}");
+    assert_eq!(found, [(at("kept"), Problem::Changed), (at("lost"), Problem::Missing), (at("new"), Problem::Unknown)]);
+    check(&w.cell(), Mend::Repair).expect("repaired");
+    assert!(check(&w.cell(), Mend::Nothing).expect("checked").is_empty());
+    let names: Vec<String> = w.tree().into_iter().map(|(name, ..)| name).collect();
+    assert_eq!(names, ["d", "d/kept", "d/new"]);
+}

@@ -235,13 +235,26 @@ fn empty_box_directory(core: &Core, name: &str) -> Result<i64> {
     Ok(stat.map_or(0, |s| s.st_ino as i64))
 }
 
-/// Removes what dead processes staged and no row names.
+/// Removes what is not in use and no row names.
 fn clear_staging(core: &Core, view: &View<'_>, in_use: impl Fn(&str) -> Result<bool>) -> Result<()> {
+    for name in unnamed(core, view, in_use)? {
+        core.disk.remove_tree(core.staging.as_fd(), name.as_ref()).map_err(Error::io("remove", name))?;
+    }
+    Ok(())
+}
+
+/// Names below `staging/` that belong to no row and to no process that lives.
+pub(crate) fn litter(core: &Core, view: &View<'_>) -> Result<Vec<String>> {
+    unnamed(core, view, |name| core.staged_by_the_living(name))
+}
+
+fn unnamed(core: &Core, view: &View<'_>, in_use: impl Fn(&str) -> Result<bool>) -> Result<Vec<String>> {
     let gone = view.all_gone()?;
     let named: HashSet<&str> = gone.iter().map(|g| g.name.as_str()).collect();
     let pending = view.pending()?;
     let steps: HashSet<&str> =
         pending.iter().flat_map(|p| &p.steps).flat_map(|s| [s.from.as_str(), s.to.as_str()]).collect();
+    let mut found = Vec::new();
     for (dir, prefix) in [(&core.staging, ""), (&core.gone, "gone/")] {
         for (name, _) in tree::read_names(dir.as_fd()).map_err(Error::io("read", "staging"))? {
             let below = format!("{prefix}{name}");
@@ -250,9 +263,9 @@ fn clear_staging(core: &Core, view: &View<'_>, in_use: impl Fn(&str) -> Result<b
                 || steps.contains(format!("staging/{below}").as_str())
                 || in_use(&name)?;
             if !keep {
-                core.disk.remove_tree(dir.as_fd(), name.as_ref()).map_err(Error::io("remove", below))?;
+                found.push(below);
             }
         }
     }
-    Ok(())
+    Ok(found)
 }
