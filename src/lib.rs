@@ -3,4 +3,6 @@
 //! Arrows point down: protocol (`cli`, `server`, `dav`, `api`, `web`) → domain (`domain`, `bar`) → `storage` → leaves
 //! (`archive`, `base`). No status code appears below `web`, no file system call above `storage`.
 
+pub mod bar;
 pub mod base;
+pub mod domain;

@@ -120,16 +120,14 @@ impl<'a> Reader<'a> {
                     self.leave(open.len() + 1);
                     Node::Element(element)
                 }
-                Event::End(_) => match open.pop() {
-                    Some(element) => {
-                        self.leave(open.len() + 1);
-                        Node::Element(element)
-                    }
-                    None => {
+                Event::End(_) => {
+                    let Some(element) = open.pop() else {
                         self.close()?;
                         break;
-                    }
-                },
+                    };
+                    self.leave(open.len() + 1);
+                    Node::Element(element)
+                }
                 Event::Text(text) if text.contains("]]>") => return Err(self.error("]]> in text")),
                 Event::Text(text) => Node::Text(text.xml10_content().into_owned()),
                 Event::CData(text) => Node::Text(text.xml10_content().into_owned()),
