@@ -4,6 +4,8 @@
 //! installer's work; this module says what is in an archive, what is wrong with it, in which order it is processed, and how
 //! the metadata of an export is written.
 
+use std::borrow::Cow;
+
 pub mod cause;
 pub mod contents;
 pub mod event;
@@ -14,6 +16,18 @@ pub mod pack;
 pub mod refusal;
 pub mod rootprops;
 pub mod schedule;
+
+/// Bytes of a message that are shown; what a bar holds can be quoted in it.
+const MESSAGE_BYTES: usize = 2000;
+
+/// The beginning of a text that is too long for a message, or the text itself.
+fn shortened(text: &str) -> Cow<'_, str> {
+    if text.len() <= MESSAGE_BYTES {
+        return Cow::Borrowed(text);
+    }
+    let end = (0..=MESSAGE_BYTES).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    Cow::Owned(format!("{}…", &text[..end]))
+}
 
 /// The two layouts of bars.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -96,5 +110,17 @@ impl MetaFile {
     /// The name of the member in an archive.
     pub fn member_name(self, layout: Layout) -> String {
         format!("{}{}", layout.meta(), self.file_name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        assert_eq!(shortened("é"), "é");
+        let cut = shortened(&"漢".repeat(1000)).into_owned();
+        assert_eq!(cut, format!("{}…", "漢".repeat(666)));
     }
 }

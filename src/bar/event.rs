@@ -1,6 +1,6 @@
 //! The events of an installation: their types, texts and objects.
 
-use super::{Layout, MetaFile};
+use super::{Layout, MetaFile, shortened};
 
 /// What happened, as the type of an event of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +34,9 @@ impl InstallEvent {
         }
     }
 
-    /// The text. `cause` stands in those of failures and is not used elsewhere.
+    /// The text. `cause` stands in those of failures, the beginning of a very long one, and is not used elsewhere.
     pub fn text(self, cause: &str) -> String {
+        let cause = shortened(cause);
         match self {
             Self::BarCompleted => "Bar installation completed.".to_owned(),
             Self::BarFailed => format!("Bar installation failed({cause})."),

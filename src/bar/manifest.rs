@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn legacy_manifests() {
-        let parse = |text: &str| Manifest::parse_v1(text.as_bytes(), "bar/00_meta/00_manifest.json").map_err(|e| e.code());
+        let parse =
+            |text: &str| Manifest::parse_v1(text.as_bytes(), "bar/00_meta/00_manifest.json").map_err(|e| e.code());
         let good = r#"{"bar_version":"1","box_version":"1","DefaultPath":"b","schema":"https://a/c"}"#;
         assert_eq!(parse(good).expect("a manifest").check(Layout::V1), Ok(()));
         for (text, code) in [

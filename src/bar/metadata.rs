@@ -19,7 +19,7 @@ use crate::domain::rule::RuleFields;
 
 mod links;
 
-pub use links::{Link, LinkEnd};
+pub use links::{Link, LinkEnd, LinkItem};
 
 /// One file, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +30,6 @@ pub enum Metadata {
     Rules(Vec<Rule>),
     Links(Vec<LinkItem>),
 }
-
-pub use links::LinkItem;
 
 /// A relation or a role.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -1,5 +1,6 @@
 //! Why a bar is refused before its installation begins: codes and texts of the answers.
 
+use super::shortened;
 use crate::domain::names::FieldError;
 
 /// What a file is that cannot be opened as an archive at all.
@@ -65,9 +66,9 @@ impl Refusal {
         }
     }
 
-    /// The message, without code.
+    /// The message, without code; the beginning of a very long one.
     pub fn message(&self) -> String {
-        self.to_string()
+        shortened(&self.to_string()).into_owned()
     }
 
     /// A file that is no archive.

@@ -81,8 +81,5 @@ fn end(kind: &str, key: &Key) -> Option<LinkEnd> {
 
 fn is_possible(link: &Link) -> bool {
     use LinkEnd::{ExtRole, Relation, Role};
-    matches!(
-        (&link.from, &link.to),
-        (Relation(_), Role(_)) | (Role(_), Relation(_) | ExtRole { .. }) | (ExtRole { .. }, Role(_))
-    )
+    matches!((&link.from, &link.to), (Relation(_) | ExtRole { .. }, Role(_)) | (Role(_), Relation(_) | ExtRole { .. }))
 }

@@ -7,7 +7,11 @@ const LISTS: [(MetaFile, &str, &str); 5] = [
     (MetaFile::Roles, "Roles", r#"{"Name":"x1"}"#),
     (MetaFile::ExtRoles, "ExtRoles", r#"{"ExtRole":"https://e.example/c/__role/__/r","_Relation.Name":"rel"}"#),
     (MetaFile::Rules, "Rules", r#"{"Action":"log"}"#),
-    (MetaFile::Links, "Links", r#"{"FromType":"Relation","FromName":{"Name":"a"},"ToType":"Role","ToName":{"Name":"b"}}"#),
+    (
+        MetaFile::Links,
+        "Links",
+        r#"{"FromType":"Relation","FromName":{"Name":"a"},"ToType":"Role","ToName":{"Name":"b"}}"#,
+    ),
 ];
 
 fn length(list: &Metadata) -> usize {
@@ -138,7 +142,12 @@ fn links_are_checked() {
         ext.replace("\"Role\"", "\"Relation\""),
     ];
     bad.extend(["Account", "Box", "ExtCell", "Nonsense"].map(|kind| good.replace("\"Role\"", &format!("\"{kind}\""))));
-    for field in ["\"FromType\":\"Relation\"", "\"FromName\":{\"Name\":\"a\"}", "\"ToType\":\"Role\"", "\"ToName\":{\"Name\":\"b\"}"] {
+    for field in [
+        "\"FromType\":\"Relation\"",
+        "\"FromName\":{\"Name\":\"a\"}",
+        "\"ToType\":\"Role\"",
+        "\"ToName\":{\"Name\":\"b\"}",
+    ] {
         let key = field.split(':').next().expect("a key");
         bad.push(good.replace(field, &format!("{key}:null")));
         bad.push(good.replace(&format!("{field},"), "").replace(&format!(",{field}"), ""));

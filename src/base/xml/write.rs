@@ -2,15 +2,17 @@
 
 use std::borrow::Cow;
 
+use super::names::is_char;
 use super::{Attribute, DAV, Element, Node, PERSONIUM, XML};
 
-/// Escapes text between tags. A carriage return survives the next reading.
+/// Escapes text between tags. A carriage return survives the next reading; what XML cannot express becomes U+FFFD.
 pub fn escape_text(text: &str) -> Cow<'_, str> {
     escape(text, |c| match c {
         '&' => Some("&amp;"),
         '<' => Some("&lt;"),
         '>' => Some("&gt;"),
         '\r' => Some("&#13;"),
+        c if !is_char(c) => Some("\u{FFFD}"),
         _ => None,
     })
 }
@@ -25,6 +27,7 @@ pub fn escape_attribute(value: &str) -> Cow<'_, str> {
         '\t' => Some("&#9;"),
         '\n' => Some("&#10;"),
         '\r' => Some("&#13;"),
+        c if !is_char(c) => Some("\u{FFFD}"),
         _ => None,
     })
 }
