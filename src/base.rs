@@ -4,4 +4,5 @@ pub mod clock;
 pub mod id;
 pub mod path;
 pub mod sys;
+pub mod uri;
 pub mod xml;

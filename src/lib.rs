@@ -4,5 +4,7 @@
 //! (`archive`, `base`). No status code appears below `web`, no file system call above `storage`.
 
 pub mod archive;
+pub mod bar;
 pub mod base;
+pub mod domain;
 pub mod storage;

@@ -1,0 +1,5 @@
+//! What cells, boxes and their objects mean, apart from how they are stored and how they travel.
+
+pub mod acl;
+pub mod names;
+pub mod rule;
