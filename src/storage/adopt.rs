@@ -183,7 +183,7 @@ impl Context<'_> {
             return Ok(row);
         }
         let untouched = self.core.is_foreign() && here.mtime_ns == row.mtime_ns;
-        let same = here.size == row.size && (untouched || self.same_crc(&row, dir, name)?);
+        let same = here.size == row.size && (untouched || same_crc(&row, dir, name));
         let row = if same {
             Resource { ino: here.ino, mtime_ns: here.mtime_ns, ..row }
         } else {
@@ -202,15 +202,6 @@ impl Context<'_> {
         };
         self.tx.update_resource(&row)?;
         Ok(row)
-    }
-
-    fn same_crc(&self, row: &Resource, dir: &OwnedFd, name: &str) -> Result<bool> {
-        let Some(crc) = row.crc else { return Ok(false) };
-        if row.size > READ_TO_COMPARE {
-            return Ok(false);
-        }
-        let Ok((file, _)) = tree::open_file(dir.as_fd(), name) else { return Ok(false) };
-        Ok(crc_of(file).is_ok_and(|c| c == crc))
     }
 
     /// Reads a collection's directory and makes all its rows agree with it.
@@ -251,6 +242,13 @@ impl Context<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a file of the same size has the content that its row describes.
+fn same_crc(row: &Resource, dir: &OwnedFd, name: &str) -> bool {
+    let Some(crc) = row.crc.filter(|_| row.size <= READ_TO_COMPARE) else { return false };
+    let Ok((file, _)) = tree::open_file(dir.as_fd(), name) else { return false };
+    crc_of(file).is_ok_and(|c| c == crc)
 }
 
 /// The CRC-32 of everything a file holds.

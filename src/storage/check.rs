@@ -69,7 +69,11 @@ pub fn check(cell: &Cell, mend: Mend) -> Result<Vec<Finding>> {
         cell.take_as_own()?;
     }
     let mut checker = Checker { cell, mend, findings: Vec::new() };
-    let boxes = cell.read(|v| v.boxes())?;
+    let mut boxes = Vec::new();
+    cell.read(|v| {
+        boxes = v.boxes()?;
+        Ok(())
+    })?;
     for cell_box in boxes {
         let lookup = match cell.read(|v| v.lookup(&cell_box.name, &ResourcePath::root())) {
             Err(Error::Busy(_)) => continue,

@@ -38,14 +38,15 @@ impl Disk {
 impl Disk {
     /// A place where a test can make things fail; `Ok` otherwise.
     #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "tests use both")]
-    pub fn point(&self, _what: &'static str) -> io::Result<()> {
+    #[cfg_attr(not(test), allow(unused_variables, reason = "only a test looks at it"))]
+    pub fn point(&self, what: &'static str) -> io::Result<()> {
         #[cfg(test)]
         if let Some(plan) = &self.plan {
             use std::sync::atomic::Ordering::SeqCst;
             let n = plan.calls.fetch_add(1, SeqCst) + 1;
             if n == plan.fail_at.load(SeqCst) {
-                *plan.failed.lock().expect("invariant: no panic holds the lock") = Some(_what);
-                return Err(io::Error::other(format!("injected fault at {_what}")));
+                *plan.failed.lock().expect("invariant: no panic holds the lock") = Some(what);
+                return Err(io::Error::other(format!("injected fault at {what}")));
             }
         }
         Ok(())

@@ -14,6 +14,12 @@ use crate::storage::error::{Error, Result};
 use crate::storage::tree;
 use crate::storage::writer::{Context, Decision, Footprint, Operation};
 
+/// A condition on a box at the moment of its change.
+pub type BoxGuard = Box<dyn FnMut(&CellBox) -> Result<()> + Send>;
+
+/// The rows that an installation writes at its very end.
+pub type LastRows = Box<dyn FnMut(&Context<'_>) -> Result<()> + Send>;
+
 fn box_footprint(name: &str) -> Footprint {
     Footprint::of(name, &ResourcePath::root())
 }
@@ -91,7 +97,7 @@ pub struct UpdateBox {
     pub name: String,
     pub new_name: String,
     pub schema: Option<String>,
-    pub guard: Box<dyn FnMut(&CellBox) -> Result<()> + Send>,
+    pub guard: BoxGuard,
 }
 
 impl Operation for UpdateBox {
@@ -147,7 +153,7 @@ pub struct DeleteBox {
     pub name: String,
     /// Otherwise the box must hold nothing and nothing may be bound to it.
     pub recursive: bool,
-    pub guard: Box<dyn FnMut(&CellBox) -> Result<()> + Send>,
+    pub guard: BoxGuard,
 }
 
 impl Operation for DeleteBox {
@@ -275,7 +281,7 @@ pub struct EndInstall {
     pub progress: i64,
     pub message: Option<String>,
     /// The last rows: roles, links, rules, entries of access control lists.
-    pub finish: Box<dyn FnMut(&Context<'_>) -> Result<()> + Send>,
+    pub finish: LastRows,
 }
 
 impl Operation for EndInstall {

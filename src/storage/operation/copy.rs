@@ -192,7 +192,7 @@ impl Operation for PlaceFile {
             to: member_path(&parent, &name),
             ino: self.staged.identity.ino,
         };
-        Ok(appear(ctx, decision, &to, &parent, row, step, created)?)
+        appear(ctx, decision, &to, &parent, row, step, created)
     }
 
     fn committed(&mut self) {

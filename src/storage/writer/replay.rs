@@ -123,7 +123,7 @@ fn redo(core: &Core, step: &Step) -> Result<bool> {
     let there = tree::stat_name(to_fd.as_fd(), to).map_err(Error::errno("look at", step.to.clone()))?;
     match (step.how, there) {
         (How::Exchange, Some(_)) => core.disk.exchange((&from_fd, from), (&to_fd, to)),
-        (How::Exchange, None) | (How::Move, None) => core.disk.rename((&from_fd, from), (&to_fd, to)),
+        (How::Exchange | How::Move, None) => core.disk.rename((&from_fd, from), (&to_fd, to)),
         (How::Move, Some(_)) => {
             core.put_aside(&to_fd, to)?;
             core.disk.rename((&from_fd, from), (&to_fd, to))
@@ -190,34 +190,31 @@ fn bury_hidden(core: &Core, tx: &Tx<'_>) -> Result<()> {
             continue;
         }
         let seq = tx.next_seq();
-        match tx.cell_box_by_id(hidden.id)? {
-            Some(cell_box) => {
-                let rest =
-                    Resource { parent: PARENT_TRASH, name: hidden.name.clone(), id: tx.next_id(), ..hidden.clone() };
-                tx.remove_resource(hidden.parent, &hidden.name)?;
-                tx.forget_attachments(hidden.id)?;
-                tx.insert_resource(&rest)?;
-                tx.adopt_children(hidden.id, rest.id)?;
-                let ino = empty_box_directory(core, &cell_box.name)?;
-                tx.insert_resource(&Resource {
-                    parent: PARENT_BOXES,
-                    name: cell_box.name,
-                    kind: Kind::Collection,
-                    flags: 0,
-                    children: 0,
-                    dir_mtime_ns: 0,
-                    seq,
-                    placed_seq: seq,
-                    ino,
-                    ..hidden
-                })?;
-                tx.insert_gone(&Gone { id: rest.id, version: 0, name: rest.name, seq, tree: true })?;
-            }
-            None => {
-                tx.place_resource(hidden.id, PARENT_TRASH, &hidden.name, seq)?;
-                tx.insert_gone(&Gone { id: hidden.id, version: 0, name: hidden.name, seq, tree: true })?;
-            }
-        }
+        let Some(cell_box) = tx.cell_box_by_id(hidden.id)? else {
+            tx.place_resource(hidden.id, PARENT_TRASH, &hidden.name, seq)?;
+            tx.insert_gone(&Gone { id: hidden.id, version: 0, name: hidden.name, seq, tree: true })?;
+            continue;
+        };
+        // The box keeps its number; what was built below it goes to the trash under another.
+        let rest = Resource { parent: PARENT_TRASH, name: hidden.name.clone(), id: tx.next_id(), ..hidden.clone() };
+        tx.remove_resource(hidden.parent, &hidden.name)?;
+        tx.forget_attachments(hidden.id)?;
+        tx.insert_resource(&rest)?;
+        tx.adopt_children(hidden.id, rest.id)?;
+        tx.insert_gone(&Gone { id: rest.id, version: 0, name: rest.name, seq, tree: true })?;
+        let ino = empty_box_directory(core, &cell_box.name)?;
+        tx.insert_resource(&Resource {
+            parent: PARENT_BOXES,
+            name: cell_box.name,
+            kind: Kind::Collection,
+            flags: 0,
+            children: 0,
+            dir_mtime_ns: 0,
+            seq,
+            placed_seq: seq,
+            ino,
+            ..hidden
+        })?;
     }
     Ok(())
 }
