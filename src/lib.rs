@@ -4,3 +4,4 @@
 //! (`archive`, `base`). No status code appears below `web`, no file system call above `storage`.
 
 pub mod base;
+pub mod config;
