@@ -4,5 +4,7 @@
 //! (`archive`, `base`). No status code appears below `web`, no file system call above `storage`.
 
 pub mod base;
+pub mod cli;
 pub mod config;
+pub mod server;
 pub mod web;

@@ -138,7 +138,8 @@ keys! {
 
 fn take<T: Value>(key: &'static Key, sources: &Sources, settings: &mut Vec<Setting>) -> Result<T, ConfigError> {
     let (text, from) = sources.get(key);
-    let value = T::parse(&text).map_err(|reason| ConfigError::Invalid { key: key.name, text, from: from.clone(), reason })?;
+    let value =
+        T::parse(&text).map_err(|reason| ConfigError::Invalid { key: key.name, text, from: from.clone(), reason })?;
     settings.push(Setting { key, value: value.show(), source: from });
     Ok(value)
 }

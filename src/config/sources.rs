@@ -53,7 +53,9 @@ impl Sources {
         if let Some(path) = file {
             sources.add_file(path)?;
         }
-        sources.add_environment(std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?))))?;
+        sources.add_environment(
+            std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?))),
+        )?;
         Ok(sources)
     }
 
@@ -84,7 +86,10 @@ impl Sources {
     }
 
     /// Adds the variables that begin with `CELLAR_`; the rest is not looked at.
-    pub fn add_environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) -> Result<(), ConfigError> {
+    pub fn add_environment(
+        &mut self,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(), ConfigError> {
         for (variable, text) in variables {
             let Some(name) = variable.strip_prefix(PREFIX) else { continue };
             if NOT_KEYS.contains(&variable.as_str()) {

@@ -82,7 +82,10 @@ fn every_shown_value_reads_as_itself() {
         ("CELLAR_LIMITS__BAR_SIZE", "3 GiB"),
     ];
     let config = load("", &environment).expect("a configuration");
-    assert_eq!(config.server.public_url.as_ref().map(ToString::to_string).as_deref(), Some("https://unit.example/a/b/"));
+    assert_eq!(
+        config.server.public_url.as_ref().map(ToString::to_string).as_deref(),
+        Some("https://unit.example/a/b/")
+    );
     let shown: Vec<(String, String)> = config
         .settings()
         .iter()

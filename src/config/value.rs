@@ -184,7 +184,9 @@ pub enum Reserve {
 impl Value for Reserve {
     fn parse(text: &str) -> Result<Self, String> {
         let Some(percent) = text.trim().strip_suffix('%') else {
-            return Size::parse(text).map(|size| Self::Bytes(size.0)).map_err(|_| "is no share such as 1% and no size such as 1GiB".to_owned());
+            return Size::parse(text)
+                .map(|size| Self::Bytes(size.0))
+                .map_err(|_| "is no share such as 1% and no size such as 1GiB".to_owned());
         };
         match percent.trim().parse::<f64>() {
             Ok(percent) if (0.0..100.0).contains(&percent) => Ok(Self::Share(percent / 100.0)),
@@ -267,7 +269,9 @@ impl Proxies {
 impl Value for Proxies {
     fn parse(text: &str) -> Result<Self, String> {
         items(text)
-            .map(|item| Network::parse(item).ok_or_else(|| format!("`{item}` is no address such as 10.0.0.1 or 10.0.0.0/8")))
+            .map(|item| {
+                Network::parse(item).ok_or_else(|| format!("`{item}` is no address such as 10.0.0.1 or 10.0.0.0/8"))
+            })
             .collect::<Result<_, _>>()
             .map(Self)
     }
@@ -338,8 +342,7 @@ pub(crate) fn authority(scheme: &str, text: &str) -> String {
 
 /// The host of an authority, an IPv6 address with its brackets.
 pub(crate) fn host_of(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !(host.contains(':') && !host.ends_with(']')) => host,
-        _ => authority,
-    }
+    let Some((host, port)) = authority.rsplit_once(':') else { return authority };
+    let is_address_without_port = host.contains(':') && !host.ends_with(']');
+    if is_address_without_port || !port.bytes().all(|b| b.is_ascii_digit()) { authority } else { host }
 }

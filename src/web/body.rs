@@ -40,7 +40,10 @@ impl Body {
     /// A body that a blocking writer fills in frames of 64 KiB while it is sent. It fails unless the writer is finished.
     pub fn written() -> (BodyWriter, Self) {
         let (sender, receiver) = mpsc::channel(WAITING);
-        (BodyWriter { sender, buffer: BytesMut::with_capacity(FRAME) }, Self::stream(Written { receiver: Some(receiver) }))
+        (
+            BodyWriter { sender, buffer: BytesMut::with_capacity(FRAME) },
+            Self::stream(Written { receiver: Some(receiver) }),
+        )
     }
 }
 
@@ -191,7 +194,7 @@ mod tests {
     async fn a_writer_notices_that_the_client_is_gone() {
         let (mut writer, body) = Body::written();
         drop(body);
-        let job = tokio::task::spawn_blocking(move || writer.write_all(&[0; FRAME]));
+        let job = tokio::task::spawn_blocking(move || writer.write_all(&vec![0; FRAME]));
         assert_eq!(job.await.expect("no panic").expect_err("an error").kind(), io::ErrorKind::BrokenPipe);
     }
 }

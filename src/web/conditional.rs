@@ -49,31 +49,35 @@ enum Tags {
 /// The conditions that a request carries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Conditions {
-    if_match: Option<Tags>,
-    if_none_match: Option<Tags>,
-    if_modified_since: Option<i64>,
-    if_unmodified_since: Option<i64>,
+    /// `If-Match`
+    matches: Option<Tags>,
+    /// `If-None-Match`
+    none_match: Option<Tags>,
+    /// `If-Modified-Since`, milliseconds since 1970
+    modified_since: Option<i64>,
+    /// `If-Unmodified-Since`
+    unmodified_since: Option<i64>,
 }
 
 impl Conditions {
     pub fn of(headers: &HeaderMap) -> Self {
         let date = |name| headers.get(name).and_then(|v| parse_http_date(v.to_str().ok()?));
         Self {
-            if_match: tags(headers, &IF_MATCH),
-            if_none_match: tags(headers, &IF_NONE_MATCH),
-            if_modified_since: date(IF_MODIFIED_SINCE),
-            if_unmodified_since: date(IF_UNMODIFIED_SINCE),
+            matches: tags(headers, &IF_MATCH),
+            none_match: tags(headers, &IF_NONE_MATCH),
+            modified_since: date(IF_MODIFIED_SINCE),
+            unmodified_since: date(IF_UNMODIFIED_SINCE),
         }
     }
 
     /// Whether the request has an `If-Match`.
     pub fn has_if_match(&self) -> bool {
-        self.if_match.is_some()
+        self.matches.is_some()
     }
 
     /// The tags of an `If-Match` without their `W/`, in order; none for `*`.
     pub fn if_match_tags(&self) -> &[String] {
-        match &self.if_match {
+        match &self.matches {
             Some(Tags::These(tags)) => tags,
             _ => &[],
         }
@@ -81,13 +85,14 @@ impl Conditions {
 
     /// Evaluates the conditions in the order of RFC 9110 section 13.2.2. `read`: the method is GET or HEAD.
     pub fn evaluate(&self, read: bool, current: Current<'_>) -> Verdict {
-        let changed_since = |since: i64| current.last_modified_ms.is_some_and(|at| at.div_euclid(1000) > since.div_euclid(1000));
-        match (&self.if_match, self.if_unmodified_since) {
+        let changed_since =
+            |since: i64| current.last_modified_ms.is_some_and(|at| at.div_euclid(1000) > since.div_euclid(1000));
+        match (&self.matches, self.unmodified_since) {
             (Some(tags), _) if !matches(tags, current) => return Verdict::Failed,
             (None, Some(since)) if changed_since(since) => return Verdict::Failed,
             _ => {}
         }
-        match (&self.if_none_match, self.if_modified_since) {
+        match (&self.none_match, self.modified_since) {
             (Some(Tags::Any), _) if read => {}
             (Some(tags), _) if matches(tags, current) => {
                 return if read { Verdict::NotModified } else { Verdict::Failed };
@@ -208,7 +213,10 @@ mod tests {
         assert_eq!(verdict(&[("if-modified-since", BEFORE)], true, current), Verdict::Proceed);
         assert_eq!(verdict(&[("if-modified-since", AT_TEXT)], false, current), Verdict::Proceed);
         assert_eq!(verdict(&[("if-modified-since", "yesterday")], true, current), Verdict::Proceed);
-        assert_eq!(verdict(&[("if-modified-since", AT_TEXT), ("if-none-match", "\"x\"")], true, current), Verdict::Proceed);
+        assert_eq!(
+            verdict(&[("if-modified-since", AT_TEXT), ("if-none-match", "\"x\"")], true, current),
+            Verdict::Proceed
+        );
         assert_eq!(verdict(&[("if-unmodified-since", AT_TEXT)], false, current), Verdict::Proceed);
         assert_eq!(verdict(&[("if-unmodified-since", BEFORE)], false, current), Verdict::Failed);
         assert_eq!(verdict(&[("if-unmodified-since", BEFORE), ("if-match", "*")], false, current), Verdict::Proceed);

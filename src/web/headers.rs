@@ -18,7 +18,7 @@ pub fn names_type(accept: Option<&HeaderValue>, mime: &str) -> bool {
     let Some(accept) = accept.and_then(|v| v.to_str().ok()) else { return false };
     list(accept).any(|item| {
         let mut parts = item.split(';').map(str::trim);
-        parts.next().is_some_and(|t| t.eq_ignore_ascii_case(mime)) && !parts.any(|p| is_zero_quality(p))
+        parts.next().is_some_and(|t| t.eq_ignore_ascii_case(mime)) && !parts.any(is_zero_quality)
     })
 }
 
@@ -35,9 +35,9 @@ pub fn allows_coding(accept: Option<&HeaderValue>, coding: &str) -> bool {
 }
 
 fn is_zero_quality(parameter: &str) -> bool {
-    parameter
-        .split_once('=')
-        .is_some_and(|(name, value)| name.trim().eq_ignore_ascii_case("q") && value.trim().parse::<f32>().is_ok_and(|q| q <= 0.0))
+    parameter.split_once('=').is_some_and(|(name, value)| {
+        name.trim().eq_ignore_ascii_case("q") && value.trim().parse::<f32>().is_ok_and(|q| q <= 0.0)
+    })
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ pub use codes::Code;
 impl Code {
     /// The status, which is the code's own digits.
     pub fn status(self) -> StatusCode {
-        StatusCode::from_bytes(&self.as_str().as_bytes()[2..5]).expect("invariant: every code has a status, see the tests")
+        StatusCode::from_bytes(&self.as_str().as_bytes()[2..5])
+            .expect("invariant: every code has a status, see the tests")
     }
 
     fn lang(self) -> &'static str {

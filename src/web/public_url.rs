@@ -141,7 +141,8 @@ impl PublicUrls {
             }
         }
         let scheme = if scheme.is_some_and(|s| s.eq_ignore_ascii_case("https")) { "https" } else { "http" };
-        let host = host.filter(|h| is_authority(h)).or(uri_authority).or_else(|| text(HOST)).filter(|h| is_authority(h));
+        let host =
+            host.filter(|h| is_authority(h)).or(uri_authority).or_else(|| text(HOST)).filter(|h| is_authority(h));
         (scheme.to_owned(), authority(scheme, host.unwrap_or("localhost")))
     }
 }
@@ -177,7 +178,11 @@ impl Asked {
             (Form::Path, _) => false,
         };
         let BaseUrl { scheme, authority, path } = &*self.base;
-        if by_host { format!("{scheme}://{cell}.{authority}{path}") } else { format!("{}{}/", self.base, encode_segment(cell)) }
+        if by_host {
+            format!("{scheme}://{cell}.{authority}{path}")
+        } else {
+            format!("{}{}/", self.base, encode_segment(cell))
+        }
     }
 
     /// The URL of a box, without a trailing slash.
@@ -208,7 +213,9 @@ impl Asked {
             return Err(LocateError::NotAUrl);
         }
         let (host, path) = (rest[..at].to_ascii_lowercase(), &rest[at..]);
-        let own = |own: &str| authority("http", own) == authority("http", &host) || authority("https", own) == authority("https", &host);
+        let own = |own: &str| {
+            authority("http", own) == authority("http", &host) || authority("https", own) == authority("https", &host)
+        };
         if own(&self.base.authority) || self.cell_of_host(&host).is_some() {
             let base = self.base.path.trim_end_matches('/');
             let below = path.strip_prefix(base).filter(|p| p.is_empty() || p.starts_with('/'));
@@ -222,7 +229,9 @@ impl Asked {
 
     fn target(&self, host: &str, path: &str) -> Result<Target, LocateError> {
         let target = match self.cell_of_host(host) {
-            Some(cell) => cell_name(&cell).map(|cell| Target { cell: Some(cell), rest: path.trim_start_matches('/').to_owned() }),
+            Some(cell) => {
+                cell_name(&cell).map(|cell| Target { cell: Some(cell), rest: path.trim_start_matches('/').to_owned() })
+            }
             None => by_path(path),
         };
         target.map_err(|_| LocateError::NotAUrl)

@@ -61,8 +61,7 @@ fn specs(header: &str) -> Option<Vec<Spec>> {
     if !unit.trim().eq_ignore_ascii_case("bytes") {
         return None;
     }
-    let specs: Vec<Spec> =
-        set.split(',').map(str::trim).filter(|s| !s.is_empty()).map(spec).collect::<Option<_>>()?;
+    let specs: Vec<Spec> = set.split(',').map(str::trim).filter(|s| !s.is_empty()).map(spec).collect::<Option<_>>()?;
     (!specs.is_empty() && specs.len() <= MOST).then_some(specs)
 }
 
@@ -170,7 +169,19 @@ mod tests {
 
     #[test]
     fn nonsense_is_ignored() {
-        for header in ["", "bytes", "bytes=", "bytes=,", "items=0-1", "bytes=abc", "bytes=-", "bytes=9-3", "bytes=1-2-3", "bytes=+1-2", "bytes=0-1,x"] {
+        for header in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=,",
+            "items=0-1",
+            "bytes=abc",
+            "bytes=-",
+            "bytes=9-3",
+            "bytes=1-2-3",
+            "bytes=+1-2",
+            "bytes=0-1,x",
+        ] {
             assert_eq!(parse(header, 10), Ranges::Whole, "{header}");
         }
         let many = |n: usize| format!("bytes={}", (0..n).map(|i| format!("{i}-{i}")).collect::<Vec<_>>().join(","));

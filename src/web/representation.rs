@@ -12,7 +12,7 @@ use super::conditional::{Conditions, Current, Verdict, range_counts};
 use super::file_body::{self, ReadAt, Segment};
 use super::problem::{Code, Problem};
 use super::range::{self, Multipart, Ranges, Span};
-use super::{Body, Response, response};
+use super::{Response, response};
 use crate::base::clock::http_date;
 use crate::base::id::uuid22;
 
@@ -73,7 +73,9 @@ impl Representation {
 
     fn ranges(&self, request: &HeaderMap) -> Ranges {
         match request.get(RANGE).map(HeaderValue::to_str) {
-            Some(Ok(header)) if range_counts(request, &self.etag, self.last_modified_ms) => range::parse(header, self.length),
+            Some(Ok(header)) if range_counts(request, &self.etag, self.last_modified_ms) => {
+                range::parse(header, self.length)
+            }
             _ => Ranges::Whole,
         }
     }
@@ -114,6 +116,7 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
+    use crate::web::Body;
 
     struct Digits;
 
@@ -147,7 +150,10 @@ mod tests {
     async fn ranges_select_bytes() {
         let (status, text, response) = answer(&[]).await;
         assert_eq!((status, text.as_str()), (200, "0123456789"));
-        assert_eq!((&response.headers()[ETAG], &response.headers()[ACCEPT_RANGES]), (&"\"1-1\"".parse().expect("a value"), &"bytes".parse().expect("a value")));
+        assert_eq!(
+            (&response.headers()[ETAG], &response.headers()[ACCEPT_RANGES]),
+            (&"\"1-1\"".parse().expect("a value"), &"bytes".parse().expect("a value"))
+        );
         let (status, text, response) = answer(&[("range", "bytes=2-4")]).await;
         assert_eq!((status, text.as_str()), (206, "234"));
         assert_eq!(response.headers()[CONTENT_RANGE], "bytes 2-4/10");
@@ -156,14 +162,19 @@ mod tests {
         let (status, text, response) = answer(&[("range", "bytes=0-1,-1")]).await;
         assert_eq!(status, 206);
         assert!(text.contains("bytes 0-1/10\r\n\r\n01\r\n") && text.contains("bytes 9-9/10\r\n\r\n9\r\n"), "{text}");
-        assert!(response.headers()[CONTENT_TYPE].to_str().expect("text").starts_with("multipart/byteranges; boundary="));
+        assert!(
+            response.headers()[CONTENT_TYPE].to_str().expect("text").starts_with("multipart/byteranges; boundary=")
+        );
     }
 
     #[test]
     fn behind_the_end_is_416_with_the_size() {
         let answer = digits().answer(false, &request(&[("range", "bytes=10-")]), || Ok(Digits));
         let response = answer.expect_err("a problem").respond(&HeaderMap::new());
-        assert_eq!((response.status().as_u16(), &response.headers()[CONTENT_RANGE]), (416, &"bytes */10".parse().expect("a value")));
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()[CONTENT_RANGE]),
+            (416, &"bytes */10".parse().expect("a value"))
+        );
     }
 
     #[test]
@@ -177,7 +188,10 @@ mod tests {
     fn conditions_come_first() {
         let not_modified = digits().precondition(&request(&[("if-none-match", "\"1-1\"")])).expect("no problem");
         let response = not_modified.expect("an answer");
-        assert_eq!((response.status().as_u16(), &response.headers()[ETAG]), (304, &"\"1-1\"".parse().expect("a value")));
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()[ETAG]),
+            (304, &"\"1-1\"".parse().expect("a value"))
+        );
         assert_eq!(digits().precondition(&request(&[("if-match", "\"0\"")])).expect_err("a problem").status(), 412);
         assert!(digits().precondition(&HeaderMap::new()).expect("no problem").is_none());
     }

@@ -15,7 +15,7 @@ use super::body::BodyError;
 use super::problem::{Code, Problem};
 
 /// How long a client may send nothing.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// How much is gathered before a blocking reader gets it.
 const PIECE: usize = 256 * 1024;
@@ -222,6 +222,7 @@ mod tests {
         RequestBody::new(Frames(frames.into_iter()))
     }
 
+    #[allow(clippy::unnecessary_wraps, reason = "an item of a list that also has errors")]
     fn data(n: usize) -> Result<Frame<Bytes>, BodyError> {
         Ok(Frame::data(Bytes::from(vec![1; n])))
     }
@@ -237,7 +238,8 @@ mod tests {
     #[tokio::test]
     async fn pieces_are_gathered() {
         let frames = (0..100).map(|_| data(10_000)).collect();
-        let sizes = chunked(frames).feed(None, |pieces| pieces.map(|p| p.expect("data").len()).collect::<Vec<_>>()).await;
+        let sizes =
+            chunked(frames).feed(None, |pieces| pieces.map(|p| p.expect("data").len()).collect::<Vec<_>>()).await;
         let sizes = sizes.expect("a result");
         assert_eq!(sizes.iter().sum::<usize>(), 1_000_000);
         assert!(sizes[..sizes.len() - 1].iter().all(|n| *n >= PIECE), "{sizes:?}");

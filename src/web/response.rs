@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{ACCESS_CONTROL_ALLOW_METHODS, ALLOW, CONTENT_TYPE, HeaderValue};
 
 use super::Body;
 
@@ -31,5 +31,16 @@ pub fn text(status: StatusCode, mime: &'static str, document: impl Into<Bytes>) 
     let mut response = Response::new(Body::Text(document.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(mime));
+    response
+}
+
+/// The answer to OPTIONS: the methods, and what of WebDAV this server does (RFC 4918, 3253, 3744, 5689).
+pub fn options(methods: &'static str) -> Response {
+    let mut response = empty(StatusCode::OK);
+    let headers = response.headers_mut();
+    headers.insert(ALLOW, HeaderValue::from_static(methods));
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
+    headers.insert("dav", HeaderValue::from_static("1, 3, extended-mkcol, access-control"));
+    headers.insert("ms-author-via", HeaderValue::from_static("DAV"));
     response
 }

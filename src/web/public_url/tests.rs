@@ -68,7 +68,8 @@ fn answers_begin_with_the_host_header() {
 #[test]
 fn forwarded_headers_count_from_trusted_proxies_alone() {
     let x = headers(&[("host", "inner"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "files.example, b")]);
-    let standard = headers(&[("host", "inner"), ("forwarded", "for=1.2.3.4;Proto=https;host=\"files.example:443\", host=b")]);
+    let standard =
+        headers(&[("host", "inner"), ("forwarded", "for=1.2.3.4;Proto=https;host=\"files.example:443\", host=b")]);
     for headers in [&x, &standard] {
         let unit = |urls: &PublicUrls, peer| urls.resolve(peer, headers, None, "/").expect("a target").0.unit();
         assert_eq!(unit(&urls(""), LOCAL), "https://files.example/");
