@@ -32,6 +32,9 @@ const HEADERS: usize = 200;
 const LINGER: Duration = Duration::from_secs(30);
 const LINGER_SILENCE: Duration = Duration::from_secs(3);
 
+/// As the first silence, where the server ends and the client probably has nothing more to say.
+const GRACE: Duration = Duration::from_millis(20);
+
 /// How long accepting rests when the process has no descriptor left.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
@@ -108,24 +111,33 @@ async fn connection(stream: TcpStream, peer: SocketAddr, app: Arc<App>, mut clos
         }
     };
     match result {
-        Ok(()) if asked_to_close => {}
         Ok(()) => {
-            tokio::select! {
-                () = linger(connection.into_parts().io.into_inner()) => {}
-                _ = closing.wait_for(|closing| *closing) => {}
+            let stream = connection.into_parts().io.into_inner();
+            if asked_to_close {
+                linger(stream, GRACE).await;
+            } else {
+                tokio::select! {
+                    () = linger(stream, LINGER_SILENCE) => {}
+                    _ = closing.wait_for(|closing| *closing) => {}
+                }
             }
         }
         Err(e) => tracing::debug!(%peer, error = %e, "a connection broke"),
     }
 }
 
-/// Ends our side, then reads away what the client still sends.
-async fn linger(mut stream: TcpStream) {
+/// Ends our side, then reads away what the client still sends. `first`: how long to wait whether it sends anything.
+async fn linger(mut stream: TcpStream, first: Duration) {
     if stream.shutdown().await.is_err() {
         return;
     }
     let end = Instant::now() + LINGER;
     let mut buffer = vec![0; 16 * 1024];
-    let read_away = async { while let Ok(Ok(1..)) = timeout(LINGER_SILENCE, stream.read(&mut buffer)).await {} };
+    let read_away = async {
+        let mut silence = first;
+        while let Ok(Ok(1..)) = timeout(silence, stream.read(&mut buffer)).await {
+            silence = LINGER_SILENCE;
+        }
+    };
     let _ = timeout_at(end, read_away).await;
 }
