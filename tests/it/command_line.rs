@@ -63,6 +63,7 @@ fn sigterm_lets_answers_out_whole() {
         assert_eq!(reply.header("access-control-allow-headers"), Some(long.as_str()));
         answers += 1;
     }
+    drop(connection);
     assert!(answers <= many);
     assert_eq!(server.wait().code(), Some(0));
 }
