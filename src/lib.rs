@@ -3,8 +3,14 @@
 //! Arrows point down: protocol (`cli`, `server`, `dav`, `api`, `web`) → domain (`domain`, `bar`) → `storage` → leaves
 //! (`archive`, `base`). No status code appears below `web`, no file system call above `storage`.
 
+pub mod api;
 pub mod archive;
 pub mod bar;
 pub mod base;
+pub mod cli;
+pub mod config;
+pub mod dav;
 pub mod domain;
+pub mod server;
 pub mod storage;
+pub mod web;

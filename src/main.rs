@@ -1,3 +1,7 @@
 //! The `cellar` program: parses the command line, runs it, turns the outcome into an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cellar::cli::run()
+}

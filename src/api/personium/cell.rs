@@ -1,0 +1,11 @@
+//! The root of a cell: what it is, its properties and access control, its deletion.
+
+use crate::web::problem::{Code, Problem};
+use crate::web::state::App;
+use crate::web::{Request, Response};
+
+/// Answers a request.
+#[expect(clippy::unused_async, reason = "its handlers wait for the store")]
+pub async fn route(_app: &App, _request: Request) -> Result<Response, Problem> {
+    Err(Code::UriNotRecognized.into())
+}

@@ -1,0 +1,44 @@
+//! The command line: one verb a file. Data goes to stdout, everything meant for a person to stderr.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Args, Verb};
+use exit::Exit;
+use printer::Printer;
+
+mod args;
+mod config;
+mod error;
+mod exit;
+mod log;
+mod printer;
+mod serve;
+
+/// Runs the program with the arguments of the process.
+pub fn run() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(e) => {
+            let exit = if e.use_stderr() { Exit::Refused } else { Exit::Ok };
+            // Nobody is left to hear that even this could not be printed.
+            let _ = e.print();
+            return exit.into();
+        }
+    };
+    let printer = Printer::new();
+    let result = match &args.verb {
+        Verb::Serve(verb) => serve::run(verb, &args.log, &printer),
+        Verb::Config(verb) => config::run(verb, &printer),
+    };
+    result
+        .unwrap_or_else(|e| {
+            printer.say(&format!("error: {e}"));
+            if let Some(hint) = e.hint() {
+                printer.say(&format!("hint: {hint}"));
+            }
+            e.exit()
+        })
+        .into()
+}

@@ -1,0 +1,103 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+const AFTER: &str = "\
+Examples:
+  cellar serve                                    a unit in ./unit, on http://127.0.0.1:8080/
+  cellar serve --root /srv/unit --listen [::]:80  another place, every address
+  CELLAR_LIMITS__BAR_SIZE=1GiB cellar config      what would be in force
+
+Environment:
+  CELLAR_UNIT_TOKEN      the token of the unit's administrator; else the file unit.token in the unit
+  CELLAR_SECTION__KEY    a key of the configuration, such as CELLAR_LIMITS__BAR_SIZE
+  CELLAR_ROOT, CELLAR_LISTEN, CELLAR_CONFIG, CELLAR_LOG, CELLAR_LOG_FORMAT    the flags of the same names
+
+Exit status:
+  0 done · 1 your request failed · 2 we failed · 3 done, with findings
+  10 no unit at that path · 11 locked by another process · 130 interrupted";
+
+/// Keeps people's application data in cells and boxes, and moves it in and out as archives.
+#[derive(Debug, Parser)]
+#[command(name = "cellar", version, after_help = AFTER, max_term_width = 120)]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) log: LogArgs,
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct LogArgs {
+    /// What is logged to stderr: error, warn, info, debug, or a filter such as `info,cellar::server=debug`
+    #[arg(long = "log", global = true, env = "CELLAR_LOG", value_name = "LEVEL", default_value = "info")]
+    pub(super) filter: String,
+    /// How log lines look
+    #[arg(
+        long = "log-format",
+        global = true,
+        env = "CELLAR_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    pub(super) format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Serve a unit over HTTP
+    Serve(ServeArgs),
+    /// Print every key of the configuration with its value, default and source
+    Config(ConfigArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ServeArgs {
+    /// Where the unit lives; made when absent or empty
+    #[arg(long, env = "CELLAR_ROOT", value_name = "DIR", default_value = "./unit")]
+    pub(super) root: PathBuf,
+    /// Where to listen; port 0 lets the system choose
+    #[arg(long, env = "CELLAR_LISTEN", value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    pub(super) listen: String,
+    /// A TOML file with keys of the configuration
+    #[arg(long, env = "CELLAR_CONFIG", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ConfigArgs {
+    /// A TOML file with keys of the configuration
+    #[arg(long, env = "CELLAR_CONFIG", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn help_tells_examples_environment_and_exit_status() {
+        let help = Args::command().render_help().to_string();
+        for word in ["Examples:", "CELLAR_UNIT_TOKEN", "Exit status:", "cellar serve --root"] {
+            assert!(help.contains(word), "{word}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! `cellar serve`: opens the unit, listens, tells where, and serves until it is asked to end.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+use super::args::{LogArgs, ServeArgs};
+use super::error::Error;
+use super::exit::Exit;
+use super::log;
+use super::printer::Printer;
+use crate::base::id;
+use crate::config::{Config, Sources};
+use crate::server::App;
+use crate::server::listen::{self, Ended};
+use crate::server::shutdown::Signals;
+use crate::web::auth::UnitToken;
+
+const TOKEN_VARIABLE: &str = "CELLAR_UNIT_TOKEN";
+
+pub(super) fn run(args: &ServeArgs, log_args: &LogArgs, printer: &Printer) -> Result<Exit, Error> {
+    let config = Config::load(&Sources::of_process(args.config.as_deref())?)?;
+    log::start(log_args)?;
+    if config.server.tls_cert.is_some() {
+        return Err(Error::Tls);
+    }
+    let app = Arc::new(App::new(config, unit_token()?));
+    let runtime = Runtime::new().map_err(|source| Error::System { op: "start the runtime", source })?;
+    let ended = runtime.block_on(serve(args, app, printer))?;
+    match ended {
+        Ended::Drained => Ok(Exit::Ok),
+        Ended::AtOnce => {
+            // Dropping the runtime would wait for what runs in its blocking pool.
+            runtime.shutdown_background();
+            Ok(Exit::Interrupted)
+        }
+    }
+}
+
+async fn serve(args: &ServeArgs, app: Arc<App>, printer: &Printer) -> Result<Ended, Error> {
+    let mut signals = Signals::listen().map_err(|source| Error::System { op: "listen for signals", source })?;
+    let failed = |source| Error::Listen { address: args.listen.clone(), source };
+    let listener = TcpListener::bind(&args.listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "passwords and tokens travel unencrypted: put a proxy with TLS in front");
+    }
+    printer.data(&format!("listening on http://{address}/"))?;
+    if printer.interactive() {
+        greet(printer, address, &app, &args.root);
+    }
+    Ok(listen::serve(listener, app, &mut signals).await)
+}
+
+/// Tells a person how to get in.
+fn greet(printer: &Printer, address: SocketAddr, app: &App, root: &Path) {
+    let url = app.config.server.public_url.as_ref().map_or_else(|| format!("http://{address}/"), ToString::to_string);
+    let token = if std::env::var_os(TOKEN_VARIABLE).is_some() {
+        format!("${TOKEN_VARIABLE}")
+    } else {
+        format!("$(cat '{}')", root.join("unit.token").display())
+    };
+    let dav = url.replacen("http", "dav", 1);
+    printer.say(&format!(
+        "\n  The unit is at  {url}\n  Get in with     the user `unit` and the password {token}\n\n  \
+         curl -u \"unit:{token}\" {url}\n  gio mount {dav}\n\n  Ctrl-C finishes running requests and ends.\n"
+    ));
+}
+
+/// The administrator's token: the environment's, else one of this process alone.
+fn unit_token() -> Result<UnitToken, Error> {
+    match std::env::var(TOKEN_VARIABLE) {
+        Ok(token) if !token.trim().is_empty() => Ok(UnitToken::new(token.trim().to_owned())),
+        Err(std::env::VarError::NotPresent) => Ok(UnitToken::new(id::token())),
+        _ => Err(Error::Environment(TOKEN_VARIABLE)),
+    }
+}

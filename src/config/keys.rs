@@ -1,0 +1,179 @@
+//! The table of all keys. A line here makes the field, its parsing, its default and its line in `cellar config`.
+
+use std::path::PathBuf;
+
+use super::value::Value;
+use super::{BaseUrl, CellUrls, ConfigError, Durability, Hosts, Proxies, Reserve, Secret, Setting, Size, Sources};
+
+/// A key of the table.
+#[derive(Debug)]
+pub struct Key {
+    /// The full name: `limits.bar_size`.
+    pub name: &'static str,
+    pub default: &'static str,
+    /// What it does, in a sentence.
+    pub about: &'static str,
+}
+
+macro_rules! keys {
+    ($($(#[doc = $section_doc:literal])+ $section:ident: $name:ident {
+        $(#[doc = $doc:literal] $key:ident: $type:ty = $default:literal,)+
+    })+) => {
+        $($(#[doc = $section_doc])+ #[derive(Debug, Clone)] pub struct $name { $(#[doc = $doc] pub $key: $type,)+ })+
+
+        /// The whole configuration, checked.
+        #[derive(Debug, Clone)]
+        pub struct Config {
+            $($(#[doc = $section_doc])+ pub $section: $name,)+
+            settings: Vec<Setting>,
+        }
+
+        /// Every key, in the order in which `cellar config` prints them.
+        pub const KEYS: &[Key] = &[$($(Key {
+            name: concat!(stringify!($section), ".", stringify!($key)),
+            default: $default,
+            about: $doc.trim_ascii(),
+        },)+)+];
+
+        fn parse(sources: &Sources) -> Result<Config, ConfigError> {
+            let mut settings = Vec::with_capacity(KEYS.len());
+            let mut keys = KEYS.iter();
+            $(let $section = $name {
+                $($key: take::<$type>(keys.next().expect("invariant: both are made from one table"), sources, &mut settings)?,)+
+            };)+
+            Ok(Config { $($section,)+ settings })
+        }
+    };
+}
+
+keys! {
+    /// How this unit is reached.
+    server: Server {
+        /// What URLs in answers begin with; from the Host header when empty. Wins over forwarded headers.
+        public_url: Option<BaseUrl> = "",
+        /// How cells are addressed: `path`, `host` ({cell}.{unit host}) or `both`; the last two need `server.public_url`.
+        cell_urls: CellUrls = "path",
+        /// Addresses and networks whose Forwarded and X-Forwarded headers count.
+        trusted_proxies: Proxies = "127.0.0.0/8,::1",
+        /// A PEM file with the certificate chain.
+        tls_cert: Option<PathBuf> = "",
+        /// A PEM file with the private key.
+        tls_key: Option<PathBuf> = "",
+    }
+    /// What one request may bring.
+    limits: Limits {
+        /// The largest bar file that is installed.
+        bar_size: Size = "100MiB",
+        /// The largest member of a bar, unpacked.
+        bar_entry_size: Size = "10MiB",
+        /// The number of members a bar may have.
+        bar_entries: u64 = "200000",
+        /// The number of members a collection may have.
+        children_per_collection: u64 = "1000000",
+        /// How deep collections may be below a box.
+        collection_depth: u64 = "50",
+        /// The number of links an entity may have.
+        odata_links: u64 = "150000",
+        /// The largest request body; 0 is no limit.
+        request_body: Size = "0",
+        /// The bytes a cell may hold; 0 is no limit.
+        cell_bytes: Size = "0",
+    }
+    /// How content is kept.
+    storage: Storage {
+        /// `full`: what was answered survives a power cut; `relaxed`: a power cut may take the last seconds.
+        durability: Durability = "full",
+        /// Free space, as a share of the disk or a size, below which only reading and deleting is allowed.
+        disk_reserve: Reserve = "1%",
+    }
+    /// WebDAV in boxes.
+    webdav: Webdav {
+        /// Whether PROPFIND with Depth infinity is served.
+        infinite_depth: bool = "false",
+    }
+    /// Box installation.
+    install: Install {
+        /// Seconds for which the outcome of an installation can be asked.
+        status_retention_s: u64 = "259200",
+    }
+    /// The event log.
+    events: Events {
+        /// Whether installations are logged where no rule with a log action exists.
+        log_installs: bool = "true",
+    }
+    /// Archives that are made while they are read.
+    archive: Archive {
+        /// Seconds for which the archive of a box that has changed can still be resumed.
+        resume_s: u64 = "600",
+    }
+    /// Cell export.
+    cell_export: CellExport {
+        /// Whether writes of a cell are refused while it is exported.
+        exclusive: bool = "false",
+        /// The number of cell exports that may wait.
+        queue: u64 = "1000",
+    }
+    /// Cell import.
+    import: Import {
+        /// Whether a cell refuses most requests after a failed import.
+        strict_status: bool = "false",
+    }
+    /// Export jobs.
+    export: Export {
+        /// Seconds for which the result of an export job is kept.
+        retention_s: u64 = "259200",
+        /// Seconds after which an unused session ends.
+        session_idle_s: u64 = "604800",
+        /// Seconds after which a new export job starts by itself; 0 is never.
+        autostart_after_s: u64 = "0",
+        /// Hosts to which exports may be sent.
+        transport_hosts: Hosts = "",
+    }
+    /// Accounts.
+    auth: Auth {
+        /// The salt of the unit whose accounts with sha-256 passwords are imported.
+        reference_salt: Secret = "",
+    }
+}
+
+fn take<T: Value>(key: &'static Key, sources: &Sources, settings: &mut Vec<Setting>) -> Result<T, ConfigError> {
+    let (text, from) = sources.get(key);
+    let value =
+        T::parse(&text).map_err(|reason| ConfigError::Invalid { key: key.name, text, from: from.clone(), reason })?;
+    settings.push(Setting { key, value: value.show(), source: from });
+    Ok(value)
+}
+
+impl Config {
+    /// Checks what the sources say, each value and all together.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let config = parse(sources)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Every key with its value and where it came from, in the order of [`KEYS`].
+    pub fn settings(&self) -> &[Setting] {
+        &self.settings
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let server = &self.server;
+        if server.cell_urls != CellUrls::Path {
+            let Some(url) = &server.public_url else {
+                return Err(ConfigError::Conflict(
+                    "`server.cell_urls` other than `path` needs `server.public_url`, to know the unit's host name",
+                ));
+            };
+            if url.host_is_address() {
+                return Err(ConfigError::Conflict(
+                    "`server.cell_urls` other than `path` needs a host name in `server.public_url`: an address has no subdomains",
+                ));
+            }
+        }
+        if server.tls_cert.is_some() != server.tls_key.is_some() {
+            return Err(ConfigError::Conflict("`server.tls_cert` and `server.tls_key` need each other"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,8 @@
+//! The HTTP server: connections, the way of every request through the middleware, and the routes.
+
+pub mod listen;
+mod middleware;
+mod router;
+pub mod shutdown;
+
+pub use crate::web::state::App;

@@ -1,0 +1,124 @@
+//! What happens to every request, in this order, and to every answer.
+//!
+//! Request: key · method override · header overrides · forwarded headers · OPTIONS without credentials · `Accept` · routes.
+//! Answer: errors become bodies · compression · HEAD loses its body · CORS and version headers · one line in the log.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue};
+use http::{HeaderMap, Method};
+use hyper::body::{Body as HttpBody, Incoming};
+
+use self::access_log::Line;
+use super::{App, router};
+use crate::base::id;
+use crate::web::auth::AccessContext;
+use crate::web::problem::{Code, Problem};
+use crate::web::request_body::RequestBody;
+use crate::web::{Body, Request, Response, response};
+
+mod access_log;
+mod catch;
+mod compress;
+mod cors;
+mod overrides;
+
+pub(crate) use access_log::Logged;
+
+/// An answer as it goes to the connection.
+pub(crate) type Answer = http::Response<Logged>;
+
+/// The version of the API that this server speaks, on every answer.
+const PERSONIUM_VERSION: HeaderValue = HeaderValue::from_static("1.8.4");
+const VERSION_HEADER: HeaderName = HeaderName::from_static("x-personium-version");
+
+/// Every method that some resource answers.
+const METHODS: &str = "OPTIONS, GET, HEAD, POST, PUT, DELETE, MERGE, MKCOL, MOVE, COPY, PROPFIND, PROPPATCH, ACL";
+
+/// What finishing an answer needs of its request after a handler has taken the request.
+struct Asking {
+    /// The real method: a browser knows no other.
+    method: Method,
+    /// The method after its override.
+    effective: Method,
+    /// The headers that decide the form of the answer.
+    headers: HeaderMap,
+}
+
+/// Answers one request. Never fails and never panics.
+pub(crate) async fn answer(app: Arc<App>, peer: IpAddr, request: http::Request<Incoming>) -> Answer {
+    let began = Instant::now();
+    let (mut parts, body) = request.into_parts();
+    let key = overrides::request_key(&parts.headers);
+    let path = app.urls.effective_path(peer, &parts.headers, parts.uri.path());
+    let mut line = Line::new(began, parts.method.clone(), path.clone());
+    let mut asking =
+        Asking { method: parts.method.clone(), effective: parts.method.clone(), headers: HeaderMap::new() };
+    let result = match key {
+        Ok(key) => {
+            line.key.clone_from(&key);
+            match overrides::apply(&mut parts) {
+                Ok(()) => {
+                    asking.effective = parts.method.clone();
+                    asking.headers = cors::and_form(&parts.headers);
+                    line.method = parts.method.clone();
+                    let options = asking.method == Method::OPTIONS;
+                    catch::panics(dispatch(app, peer, options, parts, path, key, RequestBody::new(body))).await
+                }
+                Err(problem) => Err(problem),
+            }
+        }
+        Err(problem) => {
+            line.key = id::request_key();
+            Err(problem)
+        }
+    };
+    let response = result.unwrap_or_else(|problem| {
+        line.failed(&problem);
+        problem.respond(&asking.headers)
+    });
+    let response = finish(response, &asking).await;
+    line.status = response.status();
+    response.map(|body| Logged::new(body, line))
+}
+
+/// From the overrides to the routes. `options`: the real method is OPTIONS.
+async fn dispatch(
+    app: Arc<App>,
+    peer: IpAddr,
+    options: bool,
+    parts: http::request::Parts,
+    path: String,
+    key: String,
+    body: RequestBody,
+) -> Result<Response, Problem> {
+    if options && !parts.headers.contains_key(AUTHORIZATION) {
+        return Ok(response::options(METHODS));
+    }
+    if let Some(accept) = parts.headers.get_all(ACCEPT).iter().find(|v| !v.as_bytes().is_ascii()) {
+        let value = String::from_utf8_lossy(accept.as_bytes());
+        return Err(Problem::new(Code::ODataHeader).with("Accept").with(value));
+    }
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+    let (asked, target) = app.urls.resolve(peer, &parts.headers, authority, &path)?;
+    let access = AccessContext::of(&parts.headers, &app.unit_token);
+    let query = parts.uri.query().map(str::to_owned);
+    let (method, headers) = (parts.method, parts.headers);
+    router::route(&app, Request { method, target, asked, query, headers, key, access, peer, body }).await
+}
+
+async fn finish(response: Response, asking: &Asking) -> Response {
+    let mut response = compress::gzip(response, asking.headers.get(ACCEPT_ENCODING)).await;
+    if asking.effective == Method::HEAD {
+        let length = response.body().size_hint().exact();
+        if let Some(length) = length.filter(|_| !matches!(response.body(), Body::Empty)) {
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        *response.body_mut() = Body::Empty;
+    }
+    cors::allow(response.headers_mut(), &asking.method, &asking.effective, &asking.headers);
+    response.headers_mut().insert(VERSION_HEADER, PERSONIUM_VERSION);
+    response
+}

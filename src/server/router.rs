@@ -1,0 +1,45 @@
+//! Every route on one page.
+
+use http::Method;
+
+use super::App;
+use crate::api::personium::{cell, cell_box, ctl, log, unit};
+use crate::base::path::ResourcePath;
+use crate::dav::{self, Named};
+use crate::web::problem::{Code, Problem};
+use crate::web::{Request, Response};
+
+/// First segments below a cell that are no boxes.
+const RESERVED: &[&str] = &[
+    "__role", "__relation", "__token", "__authz", "__introspect", "__certs", "__mypassword", "__message", "__event",
+    "__rule", "__export", "__import", "__snapshot", "__sign", "__html",
+];
+
+/// Finds the handler of a request.
+pub(super) async fn route(app: &App, request: Request) -> Result<Response, Problem> {
+    let rest = request.target.rest.clone();
+    let (first, below) = rest.split_once('/').unwrap_or((&rest, ""));
+    let Some(cell_name) = request.target.cell.clone() else {
+        return match first {
+            "" | "__status" | "__ctl" => unit::route(app, request).await,
+            _ => Err(Code::UriNotRecognized.into()),
+        };
+    };
+    match first {
+        "" => cell::route(app, request).await,
+        "__ctl" => ctl::route(app, request).await,
+        "__box" => cell_box::by_schema(app, request).await,
+        "__log" => log::route(app, request).await,
+        reserved if RESERVED.contains(&reserved) => Err(Code::UriNotRecognized.into()),
+        name => {
+            let path = ResourcePath::decode(below).map_err(|e| Problem::new(Code::ResourceName).with(e))?;
+            let named = Named { cell: cell_name, box_name: name.to_owned(), path };
+            let of_the_box = matches!(request.method.as_str(), "GET" | "HEAD" | "MKCOL" | "DELETE");
+            if named.path.is_root() && (of_the_box || request.method == Method::POST) {
+                cell_box::route(app, request, named).await
+            } else {
+                dav::route(app, request, named).await
+            }
+        }
+    }
+}

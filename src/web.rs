@@ -1,0 +1,20 @@
+//! What every HTTP door shares: errors, authentication, bodies, ranges, conditions and URLs.
+
+pub mod auth;
+pub mod blocking;
+pub mod body;
+pub mod conditional;
+pub mod file_body;
+pub mod headers;
+pub mod problem;
+pub mod public_url;
+pub mod range;
+pub mod representation;
+pub mod request;
+pub mod request_body;
+pub mod response;
+
+pub use body::Body;
+pub use problem::{Code, Problem};
+pub use request::Request;
+pub use response::Response;

@@ -1,0 +1,248 @@
+//! Bodies over a blocking reader: files, log files and archives that are made while they are read.
+//!
+//! Small bodies are read at once, so that their errors are answers. Large ones are read in the blocking pool in chunks of up
+//! to 1 MiB, one chunk ahead of the client; a read that fails or comes up short breaks the connection.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::body::{Body, BodyError};
+use super::range::{Multipart, Span};
+
+/// Up to here a body is read in one go.
+const AT_ONCE: u64 = 64 * 1024;
+
+/// The first chunk is small, for a quick first byte.
+const FIRST_CHUNK: u64 = 256 * 1024;
+const CHUNK: u64 = 1024 * 1024;
+
+/// Something whose bytes can be read at any offset.
+pub trait ReadAt: Send + 'static {
+    /// Reads some bytes at the offset: at least one, unless the end is reached or `buf` is empty.
+    fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
+}
+
+/// A piece of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Segment {
+    /// Text around content.
+    Inline(Bytes),
+    /// The content's bytes `offset..offset + length`.
+    Content { offset: u64, length: u64 },
+}
+
+impl Segment {
+    /// The content's first `size` bytes.
+    pub fn whole(size: u64) -> Vec<Self> {
+        vec![Self::Content { offset: 0, length: size }]
+    }
+
+    pub fn span(span: Span) -> Self {
+        Self::Content { offset: span.first, length: span.length() }
+    }
+
+    pub fn multipart(multipart: Multipart) -> Vec<Self> {
+        let (parts, end) = multipart.into_parts();
+        let parts = parts.into_iter().flat_map(|(head, span)| [Self::Inline(head), Self::span(span)]);
+        parts.chain([Self::Inline(end)]).collect()
+    }
+
+    fn length(&self) -> u64 {
+        match self {
+            Self::Inline(bytes) => bytes.len() as u64,
+            Self::Content { length, .. } => *length,
+        }
+    }
+}
+
+/// A body of these segments. Blocks while it reads a small one; an error here comes before anything was sent.
+/// Must be called within the runtime, in its blocking pool.
+pub fn body(mut reader: impl ReadAt + Unpin, segments: Vec<Segment>) -> io::Result<Body> {
+    let total: u64 = segments.iter().map(Segment::length).sum();
+    if total > AT_ONCE {
+        return Ok(Body::stream(FileBody::new(reader, segments, total)));
+    }
+    let mut all = BytesMut::with_capacity(total as usize);
+    for segment in &segments {
+        match segment {
+            Segment::Inline(bytes) => all.extend_from_slice(bytes),
+            Segment::Content { offset, length } => {
+                let start = all.len();
+                all.resize(start + *length as usize, 0);
+                read_exact(&mut reader, *offset, &mut all[start..])?;
+            }
+        }
+    }
+    Ok(Body::Bytes(all.freeze()))
+}
+
+fn read_exact(reader: &mut impl ReadAt, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
+    while !buf.is_empty() {
+        match reader.read_at(offset, buf) {
+            Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the content is shorter than it was")),
+            Ok(n) => {
+                offset += n as u64;
+                buf = &mut buf[n..];
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+type Job<R> = JoinHandle<(R, io::Result<Bytes>)>;
+
+struct FileBody<R> {
+    /// What has not yet been given to a job.
+    segments: VecDeque<Segment>,
+    /// Bytes that have not yet been given to the client.
+    left: u64,
+    /// The size of the next chunk.
+    chunk: u64,
+    /// None while a job has it, and after a failure.
+    reader: Option<R>,
+    job: Option<Job<R>>,
+}
+
+impl<R: ReadAt> FileBody<R> {
+    fn new(reader: R, segments: Vec<Segment>, left: u64) -> Self {
+        let segments = segments.into_iter().filter(|s| s.length() > 0).collect();
+        let mut body = Self { segments, left, chunk: FIRST_CHUNK, reader: Some(reader), job: None };
+        body.read_ahead();
+        body
+    }
+
+    /// Starts reading the next chunk, if content is what comes next.
+    fn read_ahead(&mut self) {
+        let Some(Segment::Content { offset, length }) = self.segments.front_mut() else { return };
+        let Some(mut reader) = self.reader.take() else { return };
+        let (at, n) = (*offset, self.chunk.min(*length));
+        self.chunk = CHUNK;
+        *offset += n;
+        *length -= n;
+        if *length == 0 {
+            self.segments.pop_front();
+        }
+        self.job = Some(spawn_blocking(move || {
+            let mut buffer = vec![0; n as usize];
+            let result = read_exact(&mut reader, at, &mut buffer).map(|()| Bytes::from(buffer));
+            (reader, result)
+        }));
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, BodyError>> {
+        if let Some(job) = &mut self.job {
+            let done = ready!(Pin::new(job).poll(cx));
+            self.job = None;
+            let (reader, chunk) = done?;
+            let chunk = chunk?;
+            self.reader = Some(reader);
+            self.read_ahead();
+            return Poll::Ready(Ok(chunk));
+        }
+        match self.segments.pop_front() {
+            Some(Segment::Inline(bytes)) => {
+                self.read_ahead();
+                Poll::Ready(Ok(bytes))
+            }
+            _ => Poll::Ready(Err("the content was not read to its end".into())),
+        }
+    }
+}
+
+impl<R: ReadAt + Unpin> HttpBody for FileBody<R> {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        if this.left == 0 {
+            return Poll::Ready(None);
+        }
+        let chunk = ready!(this.poll_chunk(cx));
+        if let Ok(chunk) = &chunk {
+            this.left -= chunk.len() as u64;
+        }
+        Poll::Ready(Some(chunk.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    /// Content whose byte at `i` is `i % 251`; it ends at `size`, whatever was promised.
+    struct Pattern {
+        size: u64,
+        /// The most that one read gives.
+        most: usize,
+    }
+
+    impl ReadAt for Pattern {
+        fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+            let n = buf.len().min(self.most).min(self.size.saturating_sub(offset) as usize);
+            for (i, byte) in buf[..n].iter_mut().enumerate() {
+                *byte = ((offset + i as u64) % 251) as u8;
+            }
+            Ok(n)
+        }
+    }
+
+    fn expected(span: std::ops::Range<u64>) -> Vec<u8> {
+        span.map(|i| (i % 251) as u8).collect()
+    }
+
+    async fn bytes(body: Body) -> Result<Bytes, BodyError> {
+        Ok(body.collect().await?.to_bytes())
+    }
+
+    #[tokio::test]
+    async fn content_comes_whole_whatever_its_size() {
+        for size in [0, 1, AT_ONCE, AT_ONCE + 1, 3 * CHUNK + 5] {
+            let body = body(Pattern { size, most: 100_000 }, Segment::whole(size)).expect("a body");
+            assert_eq!(body.size_hint().exact(), Some(size));
+            assert_eq!(bytes(body).await.expect("a whole body"), expected(0..size), "{size}");
+        }
+    }
+
+    #[tokio::test]
+    async fn segments_come_in_order() {
+        let spans = [Span { first: 10, last: 400_000 }, Span { first: 500_000, last: 500_001 }];
+        let multipart = Multipart::new("b", &spans, "text/plain", 600_000);
+        let length = multipart.length();
+        let body = body(Pattern { size: 600_000, most: usize::MAX }, Segment::multipart(multipart)).expect("a body");
+        let bytes = bytes(body).await.expect("a whole body");
+        assert_eq!(bytes.len() as u64, length);
+        let find = |needle: &[u8]| bytes.windows(needle.len()).position(|w| w == needle).expect("found") + needle.len();
+        let first = find(b"bytes 10-400000/600000\r\n\r\n");
+        assert_eq!(bytes[first..first + 399_991], expected(10..400_001));
+        let second = find(b"bytes 500000-500001/600000\r\n\r\n");
+        assert_eq!(bytes[second..second + 2], expected(500_000..500_002));
+    }
+
+    #[tokio::test]
+    async fn content_that_became_short_breaks_the_body() {
+        let long = body(Pattern { size: CHUNK, most: usize::MAX }, Segment::whole(2 * CHUNK)).expect("a body");
+        assert!(bytes(long).await.is_err());
+        let short = body(Pattern { size: 5, most: usize::MAX }, Segment::whole(10));
+        assert_eq!(short.err().map(|e| e.kind()), Some(io::ErrorKind::UnexpectedEof));
+    }
+}

@@ -1,0 +1,158 @@
+//! A running `cellar serve` on a port and a unit of its own. Its log is shown when a test fails; it dies with its handle.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::client::{Connection, Reply, Request};
+
+/// The unit token of every test server.
+pub const TOKEN: &str = "the-unit-token";
+
+/// The program without any `CELLAR_` variable of the caller.
+pub fn cellar() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cellar"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CELLAR_") {
+            command.env_remove(name);
+        }
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs a verb to its end.
+pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    cellar().args(arguments).envs(environment.iter().copied()).output().expect("the program runs")
+}
+
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+    log: Arc<Mutex<String>>,
+    log_reader: Option<JoinHandle<()>>,
+    root: PathBuf,
+    /// Removed with this handle, unless the root was given.
+    dir: Option<TempDir>,
+}
+
+impl Server {
+    /// A server with default configuration.
+    pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// A server with these variables in its environment.
+    pub fn with(environment: &[(&str, &str)]) -> Self {
+        let dir = TempDir::new().expect("a directory");
+        let mut server = Self::at(&dir.path().join("unit"), environment);
+        server.dir = Some(dir);
+        server
+    }
+
+    /// A server on a root that outlives it.
+    pub fn at(root: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut child = cellar()
+            .args(["serve", "--listen", "127.0.0.1:0", "--root"])
+            .arg(root)
+            .env("CELLAR_UNIT_TOKEN", TOKEN)
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let log = Arc::new(Mutex::new(String::new()));
+        let log_reader = Some(keep(child.stderr.take().expect("a pipe"), Arc::clone(&log)));
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        let address = line.trim_end().strip_prefix("listening on http://").and_then(|a| a.strip_suffix('/'));
+        let Some(address) = address.and_then(|a| a.parse().ok()) else {
+            let status = child.wait().expect("a status");
+            panic!("no ready line but {line:?}, {status}; the log:\n{}", log.lock().expect("the log"));
+        };
+        Self { child, address, log, log_reader, root: root.to_owned(), dir: None }
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    pub fn connect(&self) -> Connection {
+        Connection::to(self.address)
+    }
+
+    /// Sends a request on a connection of its own.
+    pub fn send(&self, request: Request) -> Reply {
+        self.connect().send(&request)
+    }
+
+    /// A request without credentials.
+    pub fn anonymous(&self, method: &str, target: &str) -> Reply {
+        self.send(Request::new(method, target))
+    }
+
+    /// A request of the unit's administrator.
+    pub fn admin(&self, method: &str, target: &str) -> Reply {
+        self.send(Request::new(method, target).bearer(TOKEN))
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("the process is ours");
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Waits until the program has ended.
+    pub fn wait(&mut self) -> ExitStatus {
+        let status = self.child.wait().expect("a status");
+        if let Some(reader) = self.log_reader.take() {
+            reader.join().expect("the log was read");
+        }
+        status
+    }
+
+    /// SIGTERM, and how the program ends.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// What the program has written to stderr so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("the log").clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(reader) = self.log_reader.take() {
+            let _ = reader.join();
+        }
+        if std::thread::panicking() {
+            eprintln!("---- log of the server ----\n{}", self.log());
+        }
+    }
+}
+
+fn keep(mut pipe: impl Read + Send + 'static, log: Arc<Mutex<String>>) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(n @ 1..) = pipe.read(&mut buffer) {
+            log.lock().expect("the log").push_str(&String::from_utf8_lossy(&buffer[..n]));
+        }
+    })
+}

@@ -1,0 +1,11 @@
+//! The program from outside: every test boots the real binary on a fresh unit and speaks HTTP to it.
+
+#![allow(clippy::disallowed_methods, reason = "tests look at the disk as an administrator would")]
+#![allow(clippy::print_stderr, reason = "the log of a failed test")]
+#![allow(unreachable_pub, reason = "a test binary has no public interface")]
+#![allow(dead_code, reason = "the client and the harness have more than today's tests use")]
+
+mod client;
+mod command_line;
+mod harness;
+mod protocol;
