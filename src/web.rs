@@ -13,6 +13,8 @@ pub mod representation;
 pub mod request;
 pub mod request_body;
 pub mod response;
+pub mod state;
+pub mod store_problem;
 
 pub use body::Body;
 pub use problem::{Code, Problem};

@@ -4,12 +4,15 @@ use std::io;
 
 use super::exit::Exit;
 use crate::config::ConfigError;
+use crate::storage::unit::OpenError;
 
 /// The failure of a verb.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error("{}", with_causes(.0))]
+    Unit(#[from] OpenError),
     #[error("the log filter `{filter}` cannot be read: {message}")]
     LogFilter { filter: String, message: String },
     #[error("TLS is not available yet: `server.tls_cert` and `server.tls_key` must be empty")]
@@ -28,7 +31,10 @@ impl Error {
             Self::Config(_) | Self::LogFilter { .. } | Self::Tls | Self::Environment(_) | Self::Listen { .. } => {
                 Exit::Refused
             }
-            Self::System { .. } => Exit::Failed,
+            Self::Unit(OpenError::NoUnit(_)) => Exit::NoUnit,
+            Self::Unit(OpenError::Served(_)) => Exit::Locked,
+            Self::Unit(OpenError::Foreign(_) | OpenError::Newer(..)) => Exit::Refused,
+            Self::System { .. } | Self::Unit(OpenError::Store(_)) => Exit::Failed,
         }
     }
 
@@ -38,7 +44,24 @@ impl Error {
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 Some("another program has that port; `--listen 127.0.0.1:0` takes a free one")
             }
+            Self::Unit(OpenError::Foreign(_)) => {
+                Some("give `--root` an empty directory, or one that does not exist yet")
+            }
+            Self::Unit(OpenError::Newer(..)) => Some("use the program that wrote it, or a newer one"),
+            Self::Unit(OpenError::Served(_)) => Some("stop that server first, or serve another directory"),
             _ => None,
         }
     }
+}
+
+/// An error with what caused it, in one line.
+fn with_causes(e: &dyn std::error::Error) -> String {
+    let mut text = e.to_string();
+    let mut cause = e.source();
+    while let Some(e) = cause {
+        text.push_str(": ");
+        text.push_str(&e.to_string());
+        cause = e.source();
+    }
+    text
 }

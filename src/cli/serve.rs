@@ -12,11 +12,13 @@ use super::error::Error;
 use super::exit::Exit;
 use super::log;
 use super::printer::Printer;
-use crate::base::id;
 use crate::config::{Config, Sources};
 use crate::server::App;
 use crate::server::listen::{self, Ended};
 use crate::server::shutdown::Signals;
+use crate::storage::Unit;
+use crate::storage::cell::Limits;
+use crate::storage::unit::{OpenError, Role};
 use crate::web::auth::UnitToken;
 
 const TOKEN_VARIABLE: &str = "CELLAR_UNIT_TOKEN";
@@ -27,11 +29,17 @@ pub(super) fn run(args: &ServeArgs, log_args: &LogArgs, printer: &Printer) -> Re
     if config.server.tls_cert.is_some() {
         return Err(Error::Tls);
     }
-    let app = Arc::new(App::new(config, unit_token()?));
+    let unit = open_unit(args, &config)?;
+    let token = unit_token(&unit)?;
+    let app = Arc::new(App::new(config, token, unit.clone()));
     let runtime = Runtime::new().map_err(|source| Error::System { op: "start the runtime", source })?;
     let ended = runtime.block_on(serve(args, app, printer))?;
     match ended {
-        Ended::Drained => Ok(Exit::Ok),
+        Ended::Drained => {
+            drop(runtime);
+            unit.close();
+            Ok(Exit::Ok)
+        }
         Ended::AtOnce => {
             // Dropping the runtime would wait for what runs in its blocking pool.
             runtime.shutdown_background();
@@ -70,11 +78,21 @@ fn greet(printer: &Printer, address: SocketAddr, app: &App, root: &Path) {
     ));
 }
 
-/// The administrator's token: the environment's, else one of this process alone.
-fn unit_token() -> Result<UnitToken, Error> {
+fn open_unit(args: &ServeArgs, config: &Config) -> Result<Arc<Unit>, Error> {
+    let limits = Limits {
+        children: i64::try_from(config.limits.children_per_collection).unwrap_or(i64::MAX),
+        depth: config.limits.collection_depth as usize,
+    };
+    let unit = Unit::open(&args.root, Role::Server, limits)?;
+    unit.resume().map_err(OpenError::from)?;
+    Ok(Arc::new(unit))
+}
+
+/// The administrator's token: the environment's, else that of the unit.
+fn unit_token(unit: &Unit) -> Result<UnitToken, Error> {
     match std::env::var(TOKEN_VARIABLE) {
         Ok(token) if !token.trim().is_empty() => Ok(UnitToken::new(token.trim().to_owned())),
-        Err(std::env::VarError::NotPresent) => Ok(UnitToken::new(id::token())),
+        Err(std::env::VarError::NotPresent) => Ok(UnitToken::new(unit.token().map_err(OpenError::from)?)),
         _ => Err(Error::Environment(TOKEN_VARIABLE)),
     }
 }

@@ -11,8 +11,21 @@ use crate::web::{Request, Response};
 
 /// First segments below a cell that are no boxes.
 const RESERVED: &[&str] = &[
-    "__role", "__relation", "__token", "__authz", "__introspect", "__certs", "__mypassword", "__message", "__event",
-    "__rule", "__export", "__import", "__snapshot", "__sign", "__html",
+    "__role",
+    "__relation",
+    "__token",
+    "__authz",
+    "__introspect",
+    "__certs",
+    "__mypassword",
+    "__message",
+    "__event",
+    "__rule",
+    "__export",
+    "__import",
+    "__snapshot",
+    "__sign",
+    "__html",
 ];
 
 /// Finds the handler of a request.
