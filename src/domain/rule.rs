@@ -3,6 +3,8 @@
 //! A rule that belongs to a box reacts to events inside the cell only at places that it names relative to box or cell, and
 //! runs services of its own box only.
 
+use serde::{Deserialize, Serialize};
+
 use super::names::{FieldError, URL_CHARS, is_event_type};
 use crate::base::uri::{Uri, is_clean};
 
@@ -13,8 +15,9 @@ pub const ACTIONS: &[&str] =
 const LOCAL_BOX: &str = "personium-localbox:/";
 const LOCAL_CELL: &str = "personium-localcell:/";
 
-/// The fields of a rule as a client wrote them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// The fields of a rule as a client wrote them. As JSON, they are what the store keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
 pub struct RuleFields {
     /// Whether the rule is about events from outside the server's own processing; false where it is not said.
     pub event_external: bool,
@@ -31,6 +34,15 @@ pub struct RuleFields {
 }
 
 impl RuleFields {
+    /// Reads what [`Self::to_json`] wrote; unreadable fields are as good as none.
+    pub fn from_json(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("invariant: these fields have texts as keys")
+    }
+
     /// Checks all fields; the first one that fails is reported.
     pub fn validate(&self, bound_to_box: bool) -> Result<(), FieldError> {
         self.check_event(bound_to_box)?;
