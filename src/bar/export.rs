@@ -413,3 +413,6 @@ fn declared(kind: Kind) -> DeclaredKind {
         Kind::Stream => DeclaredKind::Stream,
     }
 }
+
+#[cfg(test)]
+mod tests;
