@@ -187,7 +187,7 @@ pub struct Content {
 pub struct Cell {
     pub(crate) core: Arc<Core>,
     queue: Queue,
-    writer: Option<JoinHandle<()>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
     readers: Mutex<Vec<Connection>>,
     pub(crate) last_used_ms: AtomicI64,
 }
@@ -258,7 +258,7 @@ impl Cell {
         Ok(Self {
             core,
             queue,
-            writer: Some(thread),
+            writer: Mutex::new(Some(thread)),
             readers: Mutex::default(),
             last_used_ms: AtomicI64::new(clock::now_ms()),
         })
@@ -469,14 +469,21 @@ pub fn received<T>(answer: Result<Result<T>, oneshot::error::RecvError>) -> Resu
     answer.unwrap_or_else(|_| Err(Error::CellMissing))
 }
 
-impl Drop for Cell {
-    fn drop(&mut self) {
+impl Cell {
+    /// Ends the writer, with everything settled. Who still uses the cell can read what is open, and change nothing.
+    pub(crate) fn shut(&self) {
         self.queue.stop();
-        if let Some(thread) = self.writer.take()
+        if let Some(thread) = locked(&self.writer).take()
             && thread.join().is_err()
         {
             tracing::error!(cell = self.core.name, "the writer panicked");
         }
+    }
+}
+
+impl Drop for Cell {
+    fn drop(&mut self) {
+        self.shut();
         if let Err(e) = self.core.lease.release_open(self.core.number) {
             tracing::error!(error = %e, cell = self.core.name, "cannot release the cell");
         }

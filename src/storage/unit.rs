@@ -302,13 +302,9 @@ impl Unit {
 
     /// Closes a cell here and keeps other processes from opening it. Requests that still use it see `CellMissing`.
     fn close_for_good(&self, record: &CellRecord) -> Result<Alone<'_>> {
-        let cell = locked(&self.open).remove(&record.number);
-        if let Some(cell) = cell {
-            match Arc::try_unwrap(cell) {
-                Ok(cell) => drop(cell),
-                // Its last user closes it; the directory will not be at its place for what that user still does.
-                Err(shared) => drop(shared),
-            }
+        if let Some(cell) = locked(&self.open).remove(&record.number) {
+            // There is one writer for a cell in a process, so this one ends before another can begin.
+            cell.shut();
         }
         if !self.lease.take_alone(record.number).map_err(Error::io("lock", "the cell"))? {
             return Err(Error::InUse);
@@ -370,7 +366,7 @@ struct Alone<'u> {
 
 impl Drop for Alone<'_> {
     fn drop(&mut self) {
-        if let Err(e) = self.lease.release_open(self.number) {
+        if let Err(e) = self.lease.end_alone(self.number) {
             tracing::error!(error = %e, cell = self.number, "cannot release the cell");
         }
     }
