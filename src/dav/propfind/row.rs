@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::lists::Lists;
 use super::wanted::{Name, Wanted};
-use crate::base::clock::{creation_date, http_date};
+use crate::base::clock::{http_date, iso_ms};
 use crate::base::xml::{DAV, PERSONIUM, escape_attribute, escape_text};
 use crate::domain::properties::Live;
 use crate::storage::Result;
@@ -95,7 +95,7 @@ impl<'v> Rows<'v> {
                 return Ok(());
             }
             Live::SupportedLock | Live::LockDiscovery => String::new(),
-            Live::CreationDate => creation_date(row.created_ms),
+            Live::CreationDate => iso_ms(row.created_ms),
             Live::LastModified => http_date(row.mtime_ms),
             Live::DisplayName => escape_text(&row.name).into_owned(),
             Live::ContentLength => row.size.to_string(),
