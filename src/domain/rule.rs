@@ -1,7 +1,9 @@
 //! Rules of the event processor: their fields and what the fields must be.
 //!
 //! A rule that belongs to a box reacts to events inside the cell only at places that it names relative to box or cell, and
-//! runs services of its own box only.
+//! runs services of its own box only. The store keeps the fields as a JSON object with the names that clients know.
+
+use serde::{Deserialize, Serialize};
 
 use super::names::{FieldError, URL_CHARS, is_event_type};
 use crate::base::uri::{Uri, is_clean};
@@ -14,7 +16,8 @@ const LOCAL_BOX: &str = "personium-localbox:/";
 const LOCAL_CELL: &str = "personium-localcell:/";
 
 /// The fields of a rule as a client wrote them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
 pub struct RuleFields {
     /// Whether the rule is about events from outside the server's own processing; false where it is not said.
     pub event_external: bool,
@@ -30,7 +33,22 @@ pub struct RuleFields {
     pub target_url: Option<String>,
 }
 
+/// A name for a rule that its maker gave none: 32 hexadecimal digits.
+pub fn generated_name() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
 impl RuleFields {
+    /// The form in which the store keeps them.
+    pub fn to_stored(&self) -> String {
+        serde_json::to_string(self).expect("invariant: texts and truth values are JSON")
+    }
+
+    /// Reads what [`RuleFields::to_stored`] wrote; what is no such object has no fields.
+    pub fn from_stored(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
     /// Checks all fields; the first one that fails is reported.
     pub fn validate(&self, bound_to_box: bool) -> Result<(), FieldError> {
         self.check_event(bound_to_box)?;
@@ -93,6 +111,18 @@ mod tests {
     fn rule(action: &str, object: &str, target: &str) -> RuleFields {
         let text = |t: &str| Some(t.to_owned()).filter(|t| !t.is_empty());
         RuleFields { action: text(action), event_object: text(object), target_url: text(target), ..Default::default() }
+    }
+
+    #[test]
+    fn the_stored_form_has_the_names_of_the_wire() {
+        let stored = rule("exec", "personium-localbox:/o", "personium-localbox:/svc/x").to_stored();
+        let json: serde_json::Value = serde_json::from_str(&stored).expect("JSON");
+        assert_eq!(json["EventExternal"], false);
+        assert_eq!((&json["EventObject"], &json["EventInfo"]), (&"personium-localbox:/o".into(), &().into()));
+        assert_eq!((&json["Action"], &json["TargetUrl"]), (&"exec".into(), &"personium-localbox:/svc/x".into()));
+        assert_eq!(RuleFields::from_stored(&stored).to_stored(), stored);
+        assert_eq!(RuleFields::from_stored(""), RuleFields::default());
+        assert!(super::super::names::is_rule_name(&generated_name()));
     }
 
     #[test]
