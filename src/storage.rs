@@ -16,6 +16,7 @@ pub mod generation;
 pub mod lease;
 pub mod operation;
 mod reap;
+pub mod spool;
 pub mod stage;
 pub mod tree;
 pub mod unit;

@@ -1,7 +1,7 @@
 //! Rules of the event processor: their fields and what the fields must be.
 //!
 //! A rule that belongs to a box reacts to events inside the cell only at places that it names relative to box or cell, and
-//! runs services of its own box only. The store keeps the fields as a JSON object with the names that clients know.
+//! runs services of its own box only.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ pub const ACTIONS: &[&str] =
 const LOCAL_BOX: &str = "personium-localbox:/";
 const LOCAL_CELL: &str = "personium-localcell:/";
 
-/// The fields of a rule as a client wrote them.
+/// The fields of a rule as a client wrote them. As JSON, they are what the store keeps.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct RuleFields {
@@ -39,14 +39,13 @@ pub fn generated_name() -> String {
 }
 
 impl RuleFields {
-    /// The form in which the store keeps them.
-    pub fn to_stored(&self) -> String {
-        serde_json::to_string(self).expect("invariant: texts and truth values are JSON")
+    /// Reads what [`Self::to_json`] wrote; unreadable fields are as good as none.
+    pub fn from_json(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
     }
 
-    /// Reads what [`RuleFields::to_stored`] wrote; what is no such object has no fields.
-    pub fn from_stored(text: &str) -> Self {
-        serde_json::from_str(text).unwrap_or_default()
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("invariant: these fields have texts as keys")
     }
 
     /// Checks all fields; the first one that fails is reported.
@@ -115,13 +114,13 @@ mod tests {
 
     #[test]
     fn the_stored_form_has_the_names_of_the_wire() {
-        let stored = rule("exec", "personium-localbox:/o", "personium-localbox:/svc/x").to_stored();
+        let stored = rule("exec", "personium-localbox:/o", "personium-localbox:/svc/x").to_json();
         let json: serde_json::Value = serde_json::from_str(&stored).expect("JSON");
         assert_eq!(json["EventExternal"], false);
         assert_eq!((&json["EventObject"], &json["EventInfo"]), (&"personium-localbox:/o".into(), &().into()));
         assert_eq!((&json["Action"], &json["TargetUrl"]), (&"exec".into(), &"personium-localbox:/svc/x".into()));
-        assert_eq!(RuleFields::from_stored(&stored).to_stored(), stored);
-        assert_eq!(RuleFields::from_stored(""), RuleFields::default());
+        assert_eq!(RuleFields::from_json(&stored).to_json(), stored);
+        assert_eq!(RuleFields::from_json(""), RuleFields::default());
         assert!(super::super::names::is_rule_name(&generated_name()));
     }
 

@@ -1,6 +1,7 @@
 //! Every route on one page.
 
 use http::Method;
+use percent_encoding::percent_decode_str;
 
 use super::App;
 use crate::api::personium::{cell, cell_box, ctl, log, unit};
@@ -49,7 +50,8 @@ pub(super) async fn route(app: &App, request: Request) -> Result<Response, Probl
         reserved if RESERVED.contains(&reserved) => Err(Code::UriNotRecognized.into()),
         name => {
             let path = ResourcePath::decode(below).map_err(|e| Problem::new(Code::ResourceName).with(e))?;
-            let named = Named { cell: cell_name, box_name: name.to_owned(), path };
+            let box_name = percent_decode_str(name).decode_utf8_lossy().into_owned();
+            let named = Named { cell: cell_name, box_name, path };
             let of_the_box = matches!(request.method.as_str(), "GET" | "HEAD" | "MKCOL" | "DELETE");
             if named.path.is_root() && (of_the_box || request.method == Method::POST) {
                 cell_box::route(app, request, named).await

@@ -192,8 +192,13 @@ impl Unit {
         Ok(cell)
     }
 
-    /// Cells after `skip` others; directories that somebody put there are adopted first.
-    pub fn cells(&self, order: CellOrder, skip: usize, limit: usize) -> Result<Vec<CellRecord>> {
+    /// Cells in the order of their creation, after `skip` others; directories that somebody put there are adopted first.
+    pub fn cells(&self, skip: usize, limit: usize) -> Result<Vec<CellRecord>> {
+        self.cells_by(CellOrder::Creation, skip, limit)
+    }
+
+    /// As [`Unit::cells`], in another order.
+    pub fn cells_by(&self, order: CellOrder, skip: usize, limit: usize) -> Result<Vec<CellRecord>> {
         let mut index = locked(&self.index);
         self.notice_directories(&mut index)?;
         index.list(order, skip, limit)
@@ -338,13 +343,9 @@ impl Unit {
 
     /// Closes a cell here and keeps other processes from opening it. Requests that still use it see `CellMissing`.
     fn close_for_good(&self, record: &CellRecord) -> Result<Alone<'_>> {
-        let cell = locked(&self.open).remove(&record.number);
-        if let Some(cell) = cell {
-            match Arc::try_unwrap(cell) {
-                Ok(cell) => drop(cell),
-                // Its last user closes it; the directory will not be at its place for what that user still does.
-                Err(shared) => drop(shared),
-            }
+        if let Some(cell) = locked(&self.open).remove(&record.number) {
+            // There is one writer for a cell in a process, so this one ends before another can begin.
+            cell.shut();
         }
         if !self.lease.take_alone(record.number).map_err(Error::io("lock", "the cell"))? {
             return Err(Error::InUse);
@@ -406,7 +407,7 @@ struct Alone<'u> {
 
 impl Drop for Alone<'_> {
     fn drop(&mut self) {
-        if let Err(e) = self.lease.release_open(self.number) {
+        if let Err(e) = self.lease.end_alone(self.number) {
             tracing::error!(error = %e, cell = self.number, "cannot release the cell");
         }
     }

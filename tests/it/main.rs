@@ -8,4 +8,5 @@
 mod client;
 mod command_line;
 mod harness;
+mod layering;
 mod protocol;

@@ -132,6 +132,12 @@ impl View<'_> {
         self.each("list children", query, params![parent], |row| Ok(each(Resource::from_row(row)?)))
     }
 
+    /// The children that are no files.
+    pub fn child_collections(&self, parent: ResourceId) -> Result<Vec<Resource>> {
+        let query = sql!("SELECT ", COLUMNS, " FROM resource WHERE parent = ?1 AND kind <> 2 ORDER BY name");
+        self.all("list collections", query, params![parent], Resource::from_row)
+    }
+
     /// Up to `limit` children whose names come after `after`, in the order of their names' bytes.
     pub fn children_after(&self, parent: ResourceId, after: &str, limit: usize) -> Result<Vec<Resource>> {
         let query = sql!("SELECT ", COLUMNS, " FROM resource WHERE parent = ?1 AND name > ?2 ORDER BY name LIMIT ?3");

@@ -137,7 +137,7 @@ fn move_to(tx: &Tx<'_>, kind: ObjectKind, object: &Object, owner: i64, taken: Co
         return Err(Problem::new(taken).with(&object.name).into());
     }
     if kind == ObjectKind::Rule {
-        RuleFields::from_stored(&object.fields).validate(owner != 0).map_err(field_problem)?;
+        RuleFields::from_json(&object.fields).validate(owner != 0).map_err(field_problem)?;
     }
     tx.update_object(kind, &Object { owner, ..object.clone() })?;
     Ok(())

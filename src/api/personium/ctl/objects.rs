@@ -53,7 +53,7 @@ pub(super) fn create(call: &Call, kind: ObjectKind, from: Option<From>) -> Answe
             Some(from) => Some(Row::find(ctx.tx, from.set, &from.key)?.ok_or(Error::Missing)?),
         };
         let owner = owner_of(ctx.tx, kind, &wish.key)?;
-        let stored = if kind == ObjectKind::Rule { wish.fields.to_stored() } else { String::new() };
+        let stored = if kind == ObjectKind::Rule { wish.fields.to_json() } else { String::new() };
         let object = ctx.tx.insert_object(kind, &wish.key.name, owner, &stored)?;
         if let Some(Row::Object(other, source)) = source
             && !(kind == ObjectKind::ExtRole && other == ObjectKind::Relation)
@@ -83,10 +83,10 @@ pub(super) fn update(call: &Call, kind: ObjectKind, key: EntityKey) -> Answer {
     let change = ChangeAt(footprint([&key, &to]), move |ctx: &Context<'_>| {
         let before = find(ctx.tx, kind, &key)?;
         write_allowed(&conditions, before.version, before.updated_ms)?;
-        let known = Wish { key: key.clone(), fields: RuleFields::from_stored(&before.fields) };
+        let known = Wish { key: key.clone(), fields: RuleFields::from_json(&before.fields) };
         let wish = wish(kind, &fields, Some((&known, merge)), None)?;
         let owner = owner_of(ctx.tx, kind, &wish.key)?;
-        let fields = if kind == ObjectKind::Rule { wish.fields.to_stored() } else { String::new() };
+        let fields = if kind == ObjectKind::Rule { wish.fields.to_json() } else { String::new() };
         ctx.tx.update_object(kind, &Object { name: wish.key.name, owner, fields, ..before })
     });
     let after = cell.change(change).map_err(|e| failed(call, e))?;

@@ -103,7 +103,7 @@ impl Row {
 }
 
 fn rule_fields(object: &Object) -> Map<String, Value> {
-    match serde_json::to_value(RuleFields::from_stored(&object.fields)) {
+    match serde_json::to_value(RuleFields::from_json(&object.fields)) {
         Ok(Value::Object(fields)) => fields,
         _ => Map::new(),
     }

@@ -149,7 +149,7 @@ fn list(call: &Call) -> Result<Response, Problem> {
         (found.into_iter().skip(options.skip).take(options.top).collect(), count)
     } else {
         let count = if options.count { unit.count_cells().map_err(|e| call.failed(e))? } else { 0 };
-        (unit.cells(order, options.skip, options.top).map_err(|e| call.failed(e))?, count)
+        (unit.cells_by(order, options.skip, options.top).map_err(|e| call.failed(e))?, count)
     };
     listed(records.iter().map(|record| entity_of(call, record)).collect(), CELL, &options, Some(count))
 }
