@@ -39,6 +39,9 @@ pub(super) async fn route(app: &App, request: Request) -> Result<Response, Probl
             _ => Err(Code::UriNotRecognized.into()),
         };
     };
+    if cell_name == "crossdomain.xml" && rest.is_empty() {
+        return unit::crossdomain(&request);
+    }
     match first {
         "" => cell::route(app, request).await,
         "__ctl" => ctl::route(app, request).await,

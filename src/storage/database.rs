@@ -2,6 +2,7 @@
 
 pub mod acl;
 pub mod cell_box;
+pub mod cell_root;
 pub mod control;
 pub mod job;
 pub mod pending;

@@ -92,11 +92,18 @@ impl Operation for CreateBox {
     }
 }
 
+/// What becomes of a box's schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SchemaChange {
+    Keep,
+    To(Option<String>),
+}
+
 /// Changes a box's name or schema.
 pub struct UpdateBox {
     pub name: String,
     pub new_name: String,
-    pub schema: Option<String>,
+    pub schema: SchemaChange,
     pub guard: BoxGuard,
 }
 
@@ -114,7 +121,11 @@ impl Operation for UpdateBox {
         if self.new_name != self.name && ctx.tx.cell_box(&self.new_name)?.is_some() {
             return Err(Error::Exists);
         }
-        if let Some(schema) = &self.schema
+        let schema = match &self.schema {
+            SchemaChange::Keep => before.schema.clone(),
+            SchemaChange::To(schema) => schema.clone(),
+        };
+        if let Some(schema) = &schema
             && ctx.tx.box_with_schema(schema)?.is_some_and(|b| b.id != before.id)
         {
             return Err(Error::SchemaTaken);
@@ -122,7 +133,7 @@ impl Operation for UpdateBox {
         ctx.tx.touch_control();
         let after = CellBox {
             name: self.new_name.clone(),
-            schema: self.schema.clone(),
+            schema,
             version: before.version + 1,
             updated_ms: ctx.tx.now_ms(),
             seq: ctx.tx.seq(),
