@@ -5,8 +5,11 @@
 #![allow(unreachable_pub, reason = "a test binary has no public interface")]
 #![allow(dead_code, reason = "the client and the harness have more than today's tests use")]
 
+mod cell;
 mod client;
 mod command_line;
+mod ctl;
 mod harness;
 mod layering;
 mod protocol;
+mod unit;
