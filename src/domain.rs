@@ -2,4 +2,6 @@
 
 pub mod acl;
 pub mod names;
+pub mod properties;
+pub mod resource;
 pub mod rule;

@@ -322,6 +322,32 @@ impl Cell {
         self.change(Refresh { box_name: box_name.to_owned(), path: path.clone() })
     }
 
+    /// As [`Cell::refresh`], for all collections below too: what an operation on the tree takes along is then known.
+    pub fn refresh_tree(&self, box_name: &str, path: &ResourcePath) -> Result<Lookup> {
+        let top = self.refresh(box_name, path)?;
+        let mut waiting = match top.found() {
+            Some(row) if !row.is_file() => vec![(row.id, path.clone())],
+            _ => Vec::new(),
+        };
+        while let Some((id, path)) = waiting.pop() {
+            let first = waiting.len();
+            self.read(|v| {
+                v.children(id, |row| {
+                    if !row.is_file()
+                        && let Ok(name) = Segment::new(row.name)
+                    {
+                        waiting.push((row.id, path.join(name)));
+                    }
+                    Ok(())
+                })
+            })?;
+            for (_, path) in &waiting[first..] {
+                self.refresh(box_name, path)?;
+            }
+        }
+        Ok(top)
+    }
+
     /// Whether the directory of the nearest collection is as the rows know it.
     fn agrees(&self, lookup: &Lookup) -> Result<bool> {
         self.directory_agrees(&lookup.disk_path(), lookup.nearest())

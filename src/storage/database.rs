@@ -9,6 +9,7 @@ pub mod pending;
 pub mod property;
 pub mod resource;
 pub mod schema;
+pub mod taken;
 pub mod tx;
 
 pub use resource::{Kind, Resource};

@@ -12,6 +12,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
 
 use index::Index;
 pub use index::{CellOrder, CellRecord};
@@ -66,6 +67,7 @@ pub struct Unit {
     disk: Disk,
     limits: Limits,
     settler: Settler,
+    settling: Option<JoinHandle<()>>,
     index: Mutex<Index>,
     open: Mutex<HashMap<i64, Arc<Cell>>>,
 }
@@ -113,8 +115,9 @@ impl Unit {
         }
         let index = Index::open(&root.join("unit.db"))?;
         let root = root.canonicalize().map_err(Error::io("look at", shown(root)))?;
-        let settler = Settler::start()?;
-        Ok(Self { root, id, lease, disk, limits, settler, index: Mutex::new(index), open: Mutex::default() })
+        let (settler, settling) = Settler::start()?;
+        let (index, open, settling) = (Mutex::new(index), Mutex::default(), Some(settling));
+        Ok(Self { root, id, lease, disk, limits, settler, settling, index, open })
     }
 
     pub fn root(&self) -> &Path {
@@ -395,6 +398,18 @@ impl Unit {
     /// Closes every cell, settled.
     pub fn close(&self) {
         locked(&self.open).clear();
+    }
+}
+
+impl Drop for Unit {
+    fn drop(&mut self) {
+        self.close();
+        self.settler.quit();
+        if let Some(thread) = self.settling.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the settler panicked");
+        }
     }
 }
 

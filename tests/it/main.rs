@@ -8,6 +8,7 @@
 mod cell;
 mod client;
 mod command_line;
+mod crash;
 mod ctl;
 mod harness;
 mod layering;

@@ -5,6 +5,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::JoinHandle;
 
 use super::Message;
 use crate::storage::cell::Core;
@@ -25,6 +26,7 @@ pub(super) struct SyncJob {
 enum Job {
     Sync(SyncJob),
     Remove(Arc<Core>, Vec<Gone>),
+    Quit,
 }
 
 /// The way to a unit's settler.
@@ -34,14 +36,19 @@ pub struct Settler {
 }
 
 impl Settler {
-    /// Starts the thread; it ends when every handle is dropped.
-    pub fn start() -> Result<Self> {
+    /// Starts the thread.
+    pub fn start() -> Result<(Self, JoinHandle<()>)> {
         let (jobs, queue) = mpsc::channel();
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("settler".to_owned())
             .spawn(move || work(&queue))
             .map_err(Error::io("start a thread", "settler"))?;
-        Ok(Self { jobs })
+        Ok((Self { jobs }, thread))
+    }
+
+    /// Ends the thread once it has done what it was given.
+    pub(crate) fn quit(&self) {
+        drop(self.jobs.send(Job::Quit));
     }
 
     pub(super) fn sync(&self, job: SyncJob) {
@@ -58,6 +65,7 @@ fn work(queue: &Receiver<Job>) {
         match job {
             Job::Sync(job) => sync(job),
             Job::Remove(core, gone) => reap::remove(&core, &gone),
+            Job::Quit => return,
         }
     }
 }
