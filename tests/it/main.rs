@@ -5,9 +5,12 @@
 #![allow(unreachable_pub, reason = "a test binary has no public interface")]
 #![allow(dead_code, reason = "the client and the harness have more than today's tests use")]
 
+mod cell;
 mod client;
 mod command_line;
 mod crash;
+mod ctl;
 mod harness;
 mod layering;
 mod protocol;
+mod unit;
