@@ -4,8 +4,9 @@
 //! change is handed to the cell's writer there and its answer awaited without a thread.
 
 use http::Method;
+use percent_encoding::percent_decode_str;
 
-use crate::base::path::ResourcePath;
+use crate::base::path::{ResourcePath, decode_segment};
 use crate::web::blocking::run;
 use crate::web::problem::{Code, Problem};
 use crate::web::state::App;
@@ -60,7 +61,14 @@ pub async fn route(app: &App, request: Request, named: Named) -> Result<Response
     }
 }
 
-/// The refusal of a request that names something it must not.
+/// The refusal of an encoded path that holds a name that no resource can have.
+pub(crate) fn bad_name(path: &str) -> Problem {
+    let bad = path.split('/').find(|name| !name.is_empty() && decode_segment(name).is_err());
+    let name = percent_decode_str(bad.unwrap_or(path)).decode_utf8_lossy();
+    Problem::new(Code::ResourceName).with(name)
+}
+
+/// The refusal of a header's value.
 fn bad_header(name: &str, value: &str) -> Problem {
     Problem::new(Code::HeaderValue).with(name).with(value)
 }

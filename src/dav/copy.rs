@@ -7,7 +7,7 @@ use super::subject::{DavRequest, Subject};
 use super::transfer::{Transfer, takes_members};
 use crate::storage::database::cell_box::Lookup;
 use crate::storage::operation::Guard;
-use crate::storage::operation::copy::copy as copy_resource;
+use crate::storage::operation::copy::{Extent, copy as copy_resource};
 use crate::storage::{Cell, Error};
 use crate::web::Response;
 use crate::web::conditional::Conditions;
@@ -16,14 +16,14 @@ use crate::web::problem::Problem;
 pub(super) fn copy(request: &DavRequest) -> Result<Response, Problem> {
     let subject = request.admit()?;
     subject.existing()?;
-    let members = takes_members(request, true)?;
+    let extent = if takes_members(request, true)? { Extent::Tree } else { Extent::Alone };
     let transfer = Transfer::of(request)?;
     let target = transfer.target(request, &subject)?;
-    let from = fresh(&subject, members)?;
+    let from = fresh(&subject, extent == Extent::Tree)?;
     check(&Conditions::of(&request.headers), &from)?;
     let guard = guard(&subject, &from, &target, &transfer)?;
     let outcome =
-        copy_resource(&subject.cell, &from, &target, transfer.place.clone(), transfer.overwrite, members, guard)
+        copy_resource(&subject.cell, &from, &target, transfer.place.clone(), transfer.overwrite, extent, guard)
             .map_err(|e| transfer.problem(&subject, e))?;
     Ok(transfer.respond(&outcome))
 }

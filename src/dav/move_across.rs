@@ -1,7 +1,7 @@
 //! MOVE to another cell: a COPY, then a DELETE of exactly what was copied.
 //!
 //! What changed in the source meanwhile stays: then the copy is taken back and the client is told to try again. Of the access
-//! control lists only what the other cell can mean could go along; all of them stay behind.
+//! control lists, entries for roles stay behind: the other cell has none of them.
 
 use super::conditions::check;
 use super::copy::{fresh, guard};
@@ -9,7 +9,7 @@ use super::subject::{DavRequest, Subject};
 use super::transfer::Transfer;
 use crate::domain::resource::may_leave;
 use crate::storage::operation::Guard;
-use crate::storage::operation::copy::copy;
+use crate::storage::operation::copy::{Extent, copy};
 use crate::storage::operation::delete::Delete;
 use crate::storage::operation::move_to::MoveOutcome;
 use crate::storage::{Cell, Error};
@@ -27,8 +27,9 @@ pub(super) fn move_across(request: &DavRequest, subject: &Subject, transfer: &Tr
     let id = from.nearest().id;
     let before = subject.cell.read(|v| v.fingerprint(id)).map_err(|e| subject.problem(e))?;
     let arrival = guard(subject, &from, &target, transfer)?;
-    let outcome = copy(&subject.cell, &from, &target, transfer.place.clone(), transfer.overwrite, true, arrival)
-        .map_err(|e| transfer.problem(subject, e))?;
+    let outcome =
+        copy(&subject.cell, &from, &target, transfer.place.clone(), transfer.overwrite, Extent::TreeAndLists, arrival)
+            .map_err(|e| transfer.problem(subject, e))?;
     let unchanged: Guard = Box::new(move |view, lookup| {
         let same = lookup.found().is_some_and(|row| row.id == id) && view.fingerprint(id)? == before;
         if same { Ok(()) } else { Err(Problem::new(Code::ConcurrentChange).into()) }

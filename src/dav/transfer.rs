@@ -8,10 +8,10 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::header::LOCATION;
 
-use super::bad_header;
 use super::depth::Depth;
 use super::subject::{DavRequest, Subject, parent_missing};
 use super::xml::tagged;
+use super::{bad_header, bad_name};
 use crate::base::path::{ResourcePath, Segment, decode_segment};
 use crate::domain::names::is_box_name;
 use crate::domain::resource::may_arrive;
@@ -61,7 +61,7 @@ impl Transfer {
         if box_name != MAIN_BOX && !is_box_name(&box_name) {
             return Err(refused());
         }
-        let path = ResourcePath::decode(below).map_err(|e| refused().because(e))?;
+        let path = ResourcePath::decode(below).map_err(|e| bad_name(below).because(e))?;
         if path.is_root() {
             return Err(refused());
         }

@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 
 use super::App;
 use crate::api::personium::{cell, cell_box, ctl, log, unit};
-use crate::base::path::{ResourcePath, decode_segment};
+use crate::base::path::ResourcePath;
 use crate::dav::{self, Named};
 use crate::web::problem::{Code, Problem};
 use crate::web::{Request, Response};
@@ -49,7 +49,7 @@ pub(super) async fn route(app: &App, request: Request) -> Result<Response, Probl
         "__log" => log::route(app, request).await,
         reserved if RESERVED.contains(&reserved) => Err(Code::UriNotRecognized.into()),
         name => {
-            let path = ResourcePath::decode(below).map_err(|e| bad_name(below).because(e))?;
+            let path = ResourcePath::decode(below).map_err(|e| dav::bad_name(below).because(e))?;
             let box_name = percent_decode_str(name).decode_utf8_lossy().into_owned();
             let named = Named { cell: cell_name, box_name, path };
             let of_the_box = matches!(request.method.as_str(), "GET" | "HEAD" | "MKCOL" | "DELETE");
@@ -60,11 +60,4 @@ pub(super) async fn route(app: &App, request: Request) -> Result<Response, Probl
             }
         }
     }
-}
-
-/// The refusal of a path that holds a name that no resource can have.
-fn bad_name(path: &str) -> Problem {
-    let bad = path.split('/').find(|name| !name.is_empty() && decode_segment(name).is_err());
-    let name = percent_decode_str(bad.unwrap_or(path)).decode_utf8_lossy();
-    Problem::new(Code::ResourceName).with(name)
 }

@@ -13,7 +13,7 @@ use super::database::{Kind, Resource};
 use super::disk::{Disk, FaultPlan};
 use super::error::Result;
 use super::operation::boxes::CreateBox;
-use super::operation::copy::copy;
+use super::operation::copy::{Extent, copy};
 use super::operation::delete::Delete;
 use super::operation::mkcol::Mkcol;
 use super::operation::move_to::{MoveTo, Place};
@@ -91,7 +91,7 @@ impl World {
     fn copy(&self, from: &str, to: &str) -> Result<()> {
         let cell = self.cell();
         let source = cell.lookup("b", &path(from))?;
-        copy(&cell, &source, &cell, place(to), true, true, no_guard()).map(drop)
+        copy(&cell, &source, &cell, place(to), true, Extent::Tree, no_guard()).map(drop)
     }
 
     fn set(&self, at: &str, value: &str) -> Result<()> {

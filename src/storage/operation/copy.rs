@@ -11,10 +11,12 @@ use rustix::io::Errno;
 
 use crate::base::id::ResourceId;
 use crate::storage::cell::{Cell, Version};
+use crate::storage::database::View;
+use crate::storage::database::acl::Acl;
 use crate::storage::database::cell_box::Lookup;
 use crate::storage::database::pending::{How, Step, Undo};
 use crate::storage::database::property::Property;
-use crate::storage::database::resource::{Kind, Resource};
+use crate::storage::database::resource::{HAS_ACL, HAS_PROPERTIES, Kind, Resource};
 use crate::storage::database::schema::PARENT_HIDDEN;
 use crate::storage::error::{Error, Result};
 use crate::storage::generation::Pin;
@@ -25,13 +27,57 @@ use crate::storage::writer::{Change, ChangeAt, Context, Decision, Footprint, Ope
 /// Rows written in one transaction.
 const CHUNK: usize = 1000;
 
+/// How much of the source is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// A collection without its members.
+    Alone,
+    /// All of it, without access control lists.
+    Tree,
+    /// All of it, with what of its lists another cell can mean: entries for everybody, and what they ask of apps.
+    TreeAndLists,
+}
+
 /// One resource of the source, with its properties, as of the moment of the copy.
 struct Original {
     row: Resource,
     /// Position of the parent among the originals; the root has itself.
     parent: usize,
     path: String,
+    attachments: Attachments,
+}
+
+/// What hangs on a resource's number.
+#[derive(Clone)]
+struct Attachments {
     properties: Vec<Property>,
+    list: Acl,
+}
+
+impl Attachments {
+    fn of(v: &View<'_>, row: &Resource, extent: Extent) -> Result<Self> {
+        let properties = if row.has_properties() { v.properties(row.id)? } else { Vec::new() };
+        let mut list = Acl::default();
+        if extent == Extent::TreeAndLists && row.has_acl() {
+            list = v.acl(row.id)?;
+            list.aces.retain(|ace| ace.role.is_none());
+        }
+        Ok(Self { properties, list })
+    }
+
+    /// Gives them to a resource that has none.
+    fn give(&self, ctx: &Context<'_>, row: &Resource) -> Result<()> {
+        let mut flags = row.flags;
+        for property in &self.properties {
+            ctx.tx.set_property(row.id, property)?;
+            flags |= HAS_PROPERTIES;
+        }
+        if self.list != Acl::default() {
+            ctx.tx.set_acl(row.id, &self.list)?;
+            flags |= HAS_ACL;
+        }
+        if flags == row.flags { Ok(()) } else { ctx.tx.set_flags(row.id, flags) }
+    }
 }
 
 /// A tree that is being built aside. What is not placed is removed.
@@ -42,23 +88,23 @@ struct Hidden<'c> {
     placed: bool,
 }
 
-/// Copies what `source` leads to into `target`, which may be another cell. `Depth: 0` copies a collection without members.
-/// Access control lists stay behind. The guard is asked at the moment when the copy appears.
+/// Copies what `source` leads to into `target`, which may be another cell. The guard is asked at the moment when the copy
+/// appears.
 pub fn copy(
     source: &Cell,
     from: &Lookup,
     target: &Cell,
     to: Place,
     overwrite: bool,
-    members: bool,
+    extent: Extent,
     guard: Guard,
 ) -> Result<MoveOutcome> {
     let row = from.found().ok_or(Error::Missing)?;
     if row.is_file() {
-        return copy_file(source, from, target, to, overwrite, guard);
+        return copy_file(source, from, target, to, overwrite, extent, guard);
     }
     let pin = Pin::new(source, from.cell_box.id)?;
-    let originals = collect(source, from, members)?;
+    let originals = collect(source, from, extent)?;
     let mut hidden = Hidden::new(target)?;
     hidden.fill(source, &originals)?;
     let outcome = target.change(PlaceTree {
@@ -74,20 +120,23 @@ pub fn copy(
 }
 
 /// The rows of a subtree from one read transaction, parents before children.
-fn collect(cell: &Cell, from: &Lookup, members: bool) -> Result<Vec<Original>> {
+fn collect(cell: &Cell, from: &Lookup, extent: Extent) -> Result<Vec<Original>> {
     let id = from.nearest().id;
     let top = from.disk_path();
     cell.read(|v| {
-        let row = v.resource(id)?.ok_or(Error::Missing)?;
-        let properties = if row.has_properties() { v.properties(id)? } else { Vec::new() };
-        let mut found = vec![Original { row, parent: 0, path: top, properties }];
+        let mut row = v.resource(id)?.ok_or(Error::Missing)?;
+        if extent == Extent::Alone {
+            row.children = 0;
+        }
+        let attachments = Attachments::of(v, &row, extent)?;
+        let mut found = vec![Original { row, parent: 0, path: top, attachments }];
         let mut at = 0;
-        while members && at < found.len() {
+        while extent != Extent::Alone && at < found.len() {
             if !found[at].row.is_file() {
                 let (parent, path) = (found[at].row.id, found[at].path.clone());
                 v.children(parent, |row| {
-                    let properties = if row.has_properties() { v.properties(row.id)? } else { Vec::new() };
-                    found.push(Original { path: format!("{path}/{}", row.name), row, parent: at, properties });
+                    let attachments = Attachments::of(v, &row, extent)?;
+                    found.push(Original { path: format!("{path}/{}", row.name), row, parent: at, attachments });
                     Ok(())
                 })?;
             }
@@ -103,13 +152,15 @@ fn copy_file(
     target: &Cell,
     to: Place,
     overwrite: bool,
-    mut guard: Guard,
+    extent: Extent,
+    guard: Guard,
 ) -> Result<MoveOutcome> {
     let row = from.found().ok_or(Error::Missing)?.clone();
     let pin = Pin::new(source, from.cell_box.id)?;
-    let (row, properties) = source.read(|v| {
+    let (row, attachments) = source.read(|v| {
         let row = v.resource(row.id)?.ok_or(Error::Missing)?;
-        Ok((row.clone(), v.properties(row.id)?))
+        let attachments = Attachments::of(v, &row, extent)?;
+        Ok((row, attachments))
     })?;
     let content = source.open_version(&Version::of(&row), &from.disk_path())?.ok_or(Error::Missing)?;
     drop(pin);
@@ -127,14 +178,7 @@ fn copy_file(
         }
     }
     let staged = upload.finish()?;
-    target.change(PlaceFile {
-        to,
-        overwrite,
-        guard: Box::new(move |v, l| guard(v, l)),
-        staged,
-        content_type: row.content_type,
-        properties,
-    })
+    target.change(PlaceFile { to, overwrite, guard, staged, content_type: row.content_type, attachments })
 }
 
 /// Puts a copied file in place.
@@ -144,7 +188,7 @@ struct PlaceFile {
     guard: Guard,
     staged: Staged,
     content_type: Option<String>,
-    properties: Vec<Property>,
+    attachments: Attachments,
 }
 
 impl Operation for PlaceFile {
@@ -185,7 +229,7 @@ impl Operation for PlaceFile {
             dir_mtime_ns: 0,
         };
         ctx.tx.insert_resource(&row)?;
-        give_properties(ctx, &row, &self.properties)?;
+        self.attachments.give(ctx, &row)?;
         let step = Step {
             how: How::Move,
             from: self.staged.path(),
@@ -264,13 +308,6 @@ fn appear(
     Ok(Decision { op: "copy", id: row.id, steps, undo, touched, output: MoveOutcome { created, resource: row } })
 }
 
-fn give_properties(ctx: &Context<'_>, row: &Resource, properties: &[Property]) -> Result<()> {
-    for property in properties {
-        ctx.tx.set_property(row.id, property)?;
-    }
-    if properties.is_empty() { Ok(()) } else { ctx.tx.flag_properties(row) }
-}
-
 impl<'c> Hidden<'c> {
     fn new(cell: &'c Cell) -> Result<Self> {
         let name = cell.core.staging_name();
@@ -300,7 +337,7 @@ impl<'c> Hidden<'c> {
             let row = Resource { parent, name, id, flags: 0, version: 1, ..o.row.clone() };
             let (row, directory) = self.materialise(source, o, row, at)?;
             directories.push(directory);
-            rows.push((row, o.properties.clone()));
+            rows.push((row, o.attachments.clone()));
             if rows.len() == CHUNK {
                 self.write_rows(std::mem::take(&mut rows))?;
             }
@@ -343,15 +380,15 @@ impl<'c> Hidden<'c> {
         Ok((Resource { ino: identity.ino, size: identity.size, mtime_ns: identity.mtime_ns, ..row }, None))
     }
 
-    fn write_rows(&self, mut rows: Vec<(Resource, Vec<Property>)>) -> Result<()> {
+    fn write_rows(&self, mut rows: Vec<(Resource, Attachments)>) -> Result<()> {
         self.cell.change(ChangeAt(Footprint::default(), move |ctx: &Context<'_>| {
             let now = ctx.tx.now_ms();
-            for (row, properties) in &mut rows {
+            for (row, attachments) in &mut rows {
                 row.stamp = ctx.tx.next_stamp();
                 (row.created_ms, row.mtime_ms) = (now, now);
                 (row.seq, row.placed_seq) = (ctx.tx.seq(), ctx.tx.seq());
                 ctx.tx.insert_resource(row)?;
-                give_properties(ctx, row, properties)?;
+                attachments.give(ctx, row)?;
             }
             Ok(())
         }))
