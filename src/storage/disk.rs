@@ -26,6 +26,8 @@ pub struct FaultPlan {
     pub fail_at: std::sync::atomic::AtomicUsize,
     pub calls: std::sync::atomic::AtomicUsize,
     pub failed: std::sync::Mutex<Option<&'static str>>,
+    /// The call panics rather than fails.
+    pub panics: std::sync::atomic::AtomicBool,
 }
 
 #[cfg(test)]
@@ -46,6 +48,7 @@ impl Disk {
             let n = plan.calls.fetch_add(1, SeqCst) + 1;
             if n == plan.fail_at.load(SeqCst) {
                 *plan.failed.lock().expect("invariant: no panic holds the lock") = Some(what);
+                assert!(!plan.panics.load(SeqCst), "injected panic at {what}");
                 return Err(io::Error::other(format!("injected fault at {what}")));
             }
         }
@@ -56,6 +59,13 @@ impl Disk {
     pub fn create(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<File> {
         self.point("create")?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        Ok(rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o644))?.into())
+    }
+
+    /// Opens a file whose end every write goes to, created where it is not there.
+    pub fn open_to_append(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<File> {
+        self.point("open to append")?;
+        let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         Ok(rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o644))?.into())
     }
 
