@@ -91,7 +91,9 @@ impl EventLog {
         let now = crate::base::clock::now_ms();
         let mut lines = String::new();
         if everything {
-            events.iter().for_each(|event| line::write(&mut lines, now, Level::Info, key, event, cell_url));
+            for event in events {
+                line::write(&mut lines, now, Level::Info, key, event, cell_url);
+            }
             return Ok(lines);
         }
         let cached = self.rules(cell)?;

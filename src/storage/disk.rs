@@ -26,8 +26,8 @@ pub struct FaultPlan {
     pub fail_at: std::sync::atomic::AtomicUsize,
     pub calls: std::sync::atomic::AtomicUsize,
     pub failed: std::sync::Mutex<Option<&'static str>>,
-    /// The call panics rather than fails.
-    pub panics: std::sync::atomic::AtomicBool,
+    /// What panics when it is next called.
+    pub panic_at: std::sync::Mutex<Option<&'static str>>,
 }
 
 #[cfg(test)]
@@ -45,10 +45,11 @@ impl Disk {
         #[cfg(test)]
         if let Some(plan) = &self.plan {
             use std::sync::atomic::Ordering::SeqCst;
+            let panics = plan.panic_at.lock().expect("invariant: no panic holds the lock").take_if(|at| *at == what);
+            assert!(panics.is_none(), "injected panic at {what}");
             let n = plan.calls.fetch_add(1, SeqCst) + 1;
             if n == plan.fail_at.load(SeqCst) {
                 *plan.failed.lock().expect("invariant: no panic holds the lock") = Some(what);
-                assert!(!plan.panics.load(SeqCst), "injected panic at {what}");
                 return Err(io::Error::other(format!("injected fault at {what}")));
             }
         }

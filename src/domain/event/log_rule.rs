@@ -16,8 +16,13 @@ pub(super) struct LogRule {
     /// The beginning of the object; what was relative to the box is relative to the cell.
     object: Option<String>,
     info: Option<String>,
-    /// For a rule that belongs to a box: the schema of the box.
-    schema: Option<Option<String>>,
+    bound: Option<Bound>,
+}
+
+/// The box that a rule belongs to.
+#[derive(Debug, Clone)]
+struct Bound {
+    schema: Option<String>,
 }
 
 impl LogRule {
@@ -41,7 +46,7 @@ impl LogRule {
             event_type: given(fields.event_type),
             object,
             info: given(fields.event_info),
-            schema: bound.map(|(_, schema)| schema),
+            bound: bound.map(|(_, schema)| Bound { schema }),
         })
     }
 
@@ -66,6 +71,6 @@ impl LogRule {
             && by
             && about
             && begins(&event.info, &self.info)
-            && self.schema.as_ref().is_none_or(|schema| *schema == event.schema)
+            && self.bound.as_ref().is_none_or(|bound| bound.schema == event.schema)
     }
 }

@@ -52,7 +52,8 @@ fn rules_match_by_what_they_say() {
     assert!(matches(rule("log"), &e));
     assert!(!matches(rule("log"), &Event { external: true, ..e.clone() }));
     assert!(LogRule::of(rule("exec"), None).is_none());
-    for (wanted, expected) in [("cellctl.", true), (".create", true), ("create", false), (".delete", false), ("", true)] {
+    for (wanted, expected) in [("cellctl.", true), (".create", true), ("create", false), (".delete", false), ("", true)]
+    {
         assert_eq!(matches(RuleFields { event_type: text(wanted), ..rule("log") }, &e), expected, "{wanted}");
     }
     for (wanted, expected) in [
