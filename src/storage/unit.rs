@@ -361,6 +361,14 @@ impl Unit {
     }
 }
 
+impl Drop for Unit {
+    /// Another process, or this one, can serve the unit as soon as this returns, if nobody else holds a cell.
+    fn drop(&mut self) {
+        self.close();
+        self.settler.drain();
+    }
+}
+
 /// The hold on a cell that nobody else may open.
 #[derive(Debug)]
 struct Alone<'u> {

@@ -25,6 +25,8 @@ pub(super) struct SyncJob {
 enum Job {
     Sync(SyncJob),
     Remove(Arc<Core>, Vec<Gone>),
+    /// Answers when everything before it is done.
+    Drain(Sender<()>),
 }
 
 /// The way to a unit's settler.
@@ -48,6 +50,14 @@ impl Settler {
         drop(self.jobs.send(Job::Sync(job)));
     }
 
+    /// Waits until what was handed over is done and nothing here holds a cell.
+    pub(crate) fn drain(&self) {
+        let (reply, done) = mpsc::channel();
+        if self.jobs.send(Job::Drain(reply)).is_ok() && done.recv().is_err() {
+            tracing::error!("the settler has ended");
+        }
+    }
+
     pub(crate) fn remove(&self, core: Arc<Core>, gone: Vec<Gone>) {
         drop(self.jobs.send(Job::Remove(core, gone)));
     }
@@ -58,6 +68,7 @@ fn work(queue: &Receiver<Job>) {
         match job {
             Job::Sync(job) => sync(job),
             Job::Remove(core, gone) => reap::remove(&core, &gone),
+            Job::Drain(reply) => drop(reply.send(())),
         }
     }
 }
