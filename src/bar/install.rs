@@ -30,6 +30,7 @@ use super::Layout;
 use super::event::InstallEvent;
 use super::inspect::{BarLimits, Plan, Stop, inspect};
 use super::refusal::Refusal;
+use crate::base::clock;
 use crate::domain::event::{Event, EventLog, LOCAL_CELL};
 use crate::storage;
 use crate::storage::cell::Cell;
@@ -119,12 +120,16 @@ impl Installer {
         let busy = BusyMark::new(self, cell.number())?;
         let begin =
             BeginInstall { name: box_name.clone(), schema: plan.schema.clone(), request_key: request_key.clone() };
+        let before = clock::now_ms();
         let begun = cell.change(begin).map_err(|e| match e {
             storage::Error::SchemaTaken => {
                 Refusal::SchemaTaken { schema: plan.schema.clone().unwrap_or_default() }.into()
             }
             storage::Error::Exists => Refusal::NameTaken { name: box_name.clone() }.into(),
-            other => PrepareError::Store(other),
+            other => {
+                ending::abandon_unheard(&cell, &box_name, &request_key, before);
+                PrepareError::Store(other)
+            }
         })?;
         let installer = self.clone();
         let install = Install { installer, cell, begun, bar, plan, request_key, cell_urls, everything, _busy: busy };

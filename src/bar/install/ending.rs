@@ -15,10 +15,11 @@ use crate::bar::cause::Cause;
 use crate::bar::event::InstallEvent;
 use crate::domain::event::{Event, LOCAL_CELL};
 use crate::storage::build::BuildTree;
+use crate::storage::cell::Cell;
 use crate::storage::database::job::JobState;
 use crate::storage::database::property::Property;
 use crate::storage::error::{Error, Result};
-use crate::storage::operation::install::{AbandonInstall, EndInstall};
+use crate::storage::operation::install::{AbandonInstall, Begun, EndInstall};
 use crate::storage::writer::Context;
 
 /// What is said of an installation that the server did not bring to its end.
@@ -149,8 +150,7 @@ impl Install {
     }
 
     fn has_ended(&self) -> bool {
-        let job = self.cell.read(|v| v.job(self.begun.job.id));
-        job.is_ok_and(|job| job.is_none_or(|job| job.state != JobState::Running))
+        has_ended(&self.cell, &self.begun)
     }
 
     /// Ends an installation that does not go on, as failed and with an empty box.
@@ -164,25 +164,51 @@ impl Install {
         self.publish(&[event(told.event, &told.object, &told.cause), self.last_event(Some(&told))]);
     }
 
-    /// Writes down that it failed, again and again if it must be.
     fn abandon(&self, progress: i64, message: &str) {
-        let mut pause = PAUSE;
-        for _ in 0..ATTEMPTS {
-            let abandon = AbandonInstall { begun: self.begun.clone(), progress, message: message.to_owned() };
-            match self.cell.change(abandon) {
-                Ok(()) | Err(Error::BoxMissing | Error::CellMissing) => return,
-                Err(_) if self.has_ended() => return,
-                Err(e) => tracing::error!(error = &e as &dyn std::error::Error, "a failed installation is not ended"),
-            }
-            std::thread::sleep(pause);
-            pause *= 2;
-        }
+        abandon(&self.cell, &self.begun, progress, message);
     }
 
     fn last_event(&self, told: Option<&Told>) -> Event {
         let (kind, cause) =
             told.map_or((InstallEvent::BarCompleted, ""), |t| (InstallEvent::BarFailed, t.last.as_str()));
         event(kind, &format!("{LOCAL_CELL}{}", self.begun.cell_box.name), cause)
+    }
+}
+
+fn has_ended(cell: &Cell, begun: &Begun) -> bool {
+    let job = cell.read(|v| v.job(begun.job.id));
+    job.is_ok_and(|job| job.is_none_or(|job| job.state != JobState::Running))
+}
+
+/// Writes down that an installation failed, again and again if it must be.
+fn abandon(cell: &Cell, begun: &Begun, progress: i64, message: &str) {
+    let mut pause = PAUSE;
+    for _ in 0..ATTEMPTS {
+        let abandon = AbandonInstall { begun: begun.clone(), progress, message: message.to_owned() };
+        match cell.change(abandon) {
+            Ok(()) | Err(Error::BoxMissing | Error::CellMissing) => return,
+            Err(_) if has_ended(cell, begun) => return,
+            Err(e) => tracing::error!(error = &e as &dyn std::error::Error, "a failed installation is not ended"),
+        }
+        std::thread::sleep(pause);
+        pause *= 2;
+    }
+}
+
+/// Ends an installation of whose beginning nobody heard: its commit may have succeeded although it was reported as failed.
+pub(super) fn abandon_unheard(cell: &Cell, box_name: &str, request_key: &str, since_ms: i64) {
+    let found = cell.read(|v| {
+        let Some(cell_box) = v.cell_box(box_name)? else { return Ok(None) };
+        let job = v.install_of(cell_box.id)?.filter(|job| {
+            job.state == JobState::Running
+                && job.owner == cell.owner()
+                && job.request_key.as_deref() == Some(request_key)
+                && job.started_ms >= since_ms
+        });
+        Ok(job.and_then(|job| job.staged.clone().map(|staged| Begun { cell_box, job, staged })))
+    });
+    if let Ok(Some(begun)) = found {
+        abandon(cell, &begun, 0, &Told::unknown(PANICKED).message());
     }
 }
 
