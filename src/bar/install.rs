@@ -160,13 +160,17 @@ impl Installer {
 
 impl Accepted {
     /// The box as it is known from now on.
-    pub fn cell_box(&self) -> Option<&CellBox> {
-        self.install.as_ref().map(|i| &i.begun.cell_box)
+    pub fn cell_box(&self) -> &CellBox {
+        &self.install().begun.cell_box
     }
 
     /// Whether all events of this installation are logged, whatever the rules say; its request belongs to them.
     pub fn logs_everything(&self) -> bool {
-        self.install.as_ref().is_some_and(|i| i.everything)
+        self.install().everything
+    }
+
+    fn install(&self) -> &Install {
+        self.install.as_ref().expect("invariant: only what consumes it takes it out")
     }
 
     /// Does the work, to its end. Blocks; never panics.

@@ -137,7 +137,7 @@ fn a_legacy_bar_out_of_order_keeps_what_came_first() {
 fn nothing_is_visible_before_the_end() {
     let w = World::new();
     let accepted = w.prepare("b", &full().build()).expect("accepted");
-    assert_eq!(accepted.cell_box().map(|b| b.name.as_str()), Some("b"));
+    assert_eq!(accepted.cell_box().name, "b");
     assert!(accepted.logs_everything());
     assert!(matches!(w.status("b"), BoxStatus::InProgress { progress: 0, .. }));
     assert!(matches!(w.cell().lookup("b", &at("")), Err(storage::Error::Busy(_))));
@@ -173,4 +173,27 @@ fn how_it_ended_is_forgotten_after_a_while() {
     };
     assert!(matches!(read(RETENTION), BoxStatus::Failed { .. }));
     assert!(matches!(read(0), BoxStatus::Ready { .. }));
+}
+
+#[test]
+fn progress_never_goes_back() {
+    let w = World::new();
+    let bar = (0..4000).fold(Bar::v2(None).folder("d"), |bar, n| bar.file(&format!("d/{n}"), b"x"));
+    let accepted = w.prepare("b", &bar.build()).expect("accepted");
+    w.installer().enqueue(accepted);
+    let mut seen = vec![0];
+    while let BoxStatus::InProgress { progress, .. } = w.status("b") {
+        seen.push(progress);
+        std::thread::yield_now();
+    }
+    assert!(seen.is_sorted(), "{seen:?}");
+    assert!(seen.iter().all(|p| (0..=100).contains(p)), "{seen:?}");
+    assert_eq!(w.tree("b").len(), 4001);
+}
+
+#[test]
+fn the_request_is_an_event_too() {
+    let event = request_event("b", 202, (None, Some("https://c.example/#me".to_owned())));
+    assert_eq!((event.event_type.as_str(), event.info.as_deref()), ("boxinstall", Some("202")));
+    assert_eq!(event.object.as_deref(), Some("personium-localcell:/b"));
 }
