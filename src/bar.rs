@@ -1,8 +1,8 @@
 //! Bars: the archives that boxes are installed from and exported to.
 //!
-//! Everything here is a function of bytes and values. Reading the archive, asking the cell and creating things is the
-//! installer's work; this module says what is in an archive, what is wrong with it, in which order it is processed, and how
-//! the metadata of an export is written.
+//! Apart from [`install`], everything here is a function of bytes and values: what is in an archive, what is wrong with it, in
+//! which order it is processed, and how the metadata of an export is written. Reading the archive, asking the cell and
+//! creating things is the installer's work.
 
 use std::borrow::Cow;
 
@@ -11,6 +11,7 @@ pub mod contents;
 pub mod event;
 pub mod export;
 pub mod inspect;
+pub mod install;
 pub mod manifest;
 pub mod metadata;
 pub mod pack;

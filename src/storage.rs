@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, reason = "the layer that owns the file system")]
 
 pub mod adopt;
+pub mod build;
 pub mod cell;
 pub mod check;
 pub mod database;
@@ -14,6 +15,7 @@ pub mod disk;
 pub mod error;
 pub mod generation;
 pub mod lease;
+pub mod log;
 pub mod operation;
 mod reap;
 pub mod spool;

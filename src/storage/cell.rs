@@ -24,7 +24,7 @@ use super::operation::look::{Look, Refresh};
 use super::tree;
 use super::writer::{self, Operation, Queue, Settler};
 use crate::base::clock;
-use crate::base::id::ResourceId;
+use crate::base::id::{OwnerId, ResourceId};
 use crate::base::path::{ResourcePath, Segment};
 
 /// Limits that the store keeps.
@@ -270,6 +270,11 @@ impl Cell {
 
     pub fn number(&self) -> i64 {
         self.core.number
+    }
+
+    /// The number under which this process owns jobs and what it stages.
+    pub fn owner(&self) -> OwnerId {
+        self.core.lease.owner()
     }
 
     /// Runs `f` on one moment of the rows.

@@ -26,6 +26,8 @@ pub struct FaultPlan {
     pub fail_at: std::sync::atomic::AtomicUsize,
     pub calls: std::sync::atomic::AtomicUsize,
     pub failed: std::sync::Mutex<Option<&'static str>>,
+    /// What panics when it is next called.
+    pub panic_at: std::sync::Mutex<Option<&'static str>>,
 }
 
 #[cfg(test)]
@@ -43,6 +45,8 @@ impl Disk {
         #[cfg(test)]
         if let Some(plan) = &self.plan {
             use std::sync::atomic::Ordering::SeqCst;
+            let panics = plan.panic_at.lock().expect("invariant: no panic holds the lock").take_if(|at| *at == what);
+            assert!(panics.is_none(), "injected panic at {what}");
             let n = plan.calls.fetch_add(1, SeqCst) + 1;
             if n == plan.fail_at.load(SeqCst) {
                 *plan.failed.lock().expect("invariant: no panic holds the lock") = Some(what);
@@ -56,6 +60,13 @@ impl Disk {
     pub fn create(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<File> {
         self.point("create")?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        Ok(rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o644))?.into())
+    }
+
+    /// Opens a file whose end every write goes to, created where it is not there.
+    pub fn open_to_append(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<File> {
+        self.point("open to append")?;
+        let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         Ok(rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o644))?.into())
     }
 

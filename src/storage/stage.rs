@@ -59,6 +59,12 @@ impl Upload {
         self.file.try_clone().map_err(Error::io("open", self.staged.name.clone()))
     }
 
+    /// Ends the upload with a file that has no name any more and is gone once it is closed.
+    pub fn into_nameless(self) -> File {
+        // The name goes with the staged half.
+        self.file
+    }
+
     /// Makes the content durable and ends the upload.
     pub fn finish(self) -> Result<Staged> {
         let Self { file, mut staged, hasher } = self;

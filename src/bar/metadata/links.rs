@@ -33,7 +33,7 @@ struct Key {
 }
 
 /// One end of a link.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LinkEnd {
     Relation(String),
     Role(String),

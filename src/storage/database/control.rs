@@ -191,13 +191,18 @@ impl Tx<'_> {
 
     /// Removes what is bound to a box that goes.
     pub fn remove_bound_objects(&self, cell_box: ResourceId) -> Result<()> {
+        self.remove_objects_bound_after(cell_box, 0)
+    }
+
+    /// Removes what is bound to a box and has a number above `after`.
+    pub fn remove_objects_bound_after(&self, cell_box: ResourceId, after: i64) -> Result<()> {
         for relation in self.objects_of(ObjectKind::Relation, cell_box)? {
-            for ext_role in self.objects_of(ObjectKind::ExtRole, relation.id)? {
+            for ext_role in self.objects_of(ObjectKind::ExtRole, relation.id)?.iter().filter(|o| o.id > after) {
                 self.remove_object(ObjectKind::ExtRole, ext_role.id)?;
             }
         }
         for kind in [ObjectKind::Role, ObjectKind::Relation, ObjectKind::Rule] {
-            for object in self.objects_of(kind, cell_box)? {
+            for object in self.objects_of(kind, cell_box)?.iter().filter(|o| o.id > after) {
                 self.remove_object(kind, object.id)?;
             }
         }

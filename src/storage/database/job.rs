@@ -77,6 +77,10 @@ impl View<'_> {
         self.optional("find an install", query, params![cell_box], Job::from_row)
     }
 
+    pub fn job(&self, id: i64) -> Result<Option<Job>> {
+        self.optional("find a job", sql!("SELECT ", COLUMNS, " FROM job WHERE id=?1"), params![id], Job::from_row)
+    }
+
     pub fn running_jobs(&self) -> Result<Vec<Job>> {
         self.all("list jobs", sql!("SELECT ", COLUMNS, " FROM job WHERE state='running'"), [], Job::from_row)
     }
@@ -110,6 +114,22 @@ impl Tx<'_> {
             "update a job",
             "UPDATE job SET state=?2, ended_ms=?3, progress=?4, message=?5, staged=?6 WHERE id=?1",
             params![j.id, j.state.column(), j.ended_ms, j.progress, j.message, j.staged],
+        )?;
+        Ok(())
+    }
+
+    /// Says how far a job has come, in percent.
+    pub fn set_progress(&self, id: i64, progress: i64) -> Result<()> {
+        self.run("keep the progress", "UPDATE job SET progress=?2 WHERE id=?1", params![id, progress])?;
+        Ok(())
+    }
+
+    /// Lets a job be running again.
+    pub fn reopen_job(&self, id: i64, staged: &str) -> Result<()> {
+        self.run(
+            "reopen a job",
+            "UPDATE job SET state='running', ended_ms=NULL, message=NULL, staged=?2 WHERE id=?1",
+            params![id, staged],
         )?;
         Ok(())
     }

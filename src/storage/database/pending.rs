@@ -69,6 +69,17 @@ pub enum Undo {
         id: ResourceId,
         name: String,
     },
+    /// Remove the jobs of a box.
+    RemoveJobs {
+        cell_box: ResourceId,
+    },
+    /// Let an installation be running again that had ended; what it bound to its box after the number `after` goes.
+    ReopenInstall {
+        job: i64,
+        staged: String,
+        cell_box: ResourceId,
+        after: i64,
+    },
 }
 
 /// A row of `pending`.
@@ -249,6 +260,11 @@ impl Tx<'_> {
                 Undo::PutBack(taken) => self.put_back(taken)?,
                 Undo::RenameBox { id, name } => {
                     self.run("rename a box", "UPDATE box SET name=?2 WHERE id=?1", params![id, name])?;
+                }
+                Undo::RemoveJobs { cell_box } => self.remove_jobs_of(*cell_box)?,
+                Undo::ReopenInstall { job, staged, cell_box, after } => {
+                    self.reopen_job(*job, staged)?;
+                    self.remove_objects_bound_after(*cell_box, *after)?;
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Boxes: made empty, renamed, deleted with all they hold, and the beginning and end of their installation.
+//! Boxes: made empty, renamed, deleted with all they hold, and adopted.
 
 use std::os::fd::AsFd;
 
@@ -6,10 +6,9 @@ use super::mkcol::new_collection;
 use crate::base::id::ResourceId;
 use crate::base::path::ResourcePath;
 use crate::storage::database::cell_box::{CellBox, MAIN_BOX};
-use crate::storage::database::job::{INSTALL, Job, JobState};
 use crate::storage::database::pending::{Gone, How, Step, Undo};
 use crate::storage::database::resource::{Kind, Resource};
-use crate::storage::database::schema::{PARENT_BOXES, PARENT_HIDDEN, PARENT_TRASH};
+use crate::storage::database::schema::{PARENT_BOXES, PARENT_TRASH};
 use crate::storage::error::{Error, Result};
 use crate::storage::tree;
 use crate::storage::writer::{Context, Decision, Footprint, Operation};
@@ -17,14 +16,11 @@ use crate::storage::writer::{Context, Decision, Footprint, Operation};
 /// A condition on a box at the moment of its change.
 pub type BoxGuard = Box<dyn FnMut(&CellBox) -> Result<()> + Send>;
 
-/// The rows that an installation writes at its very end.
-pub type LastRows = Box<dyn FnMut(&Context<'_>) -> Result<()> + Send>;
-
-fn box_footprint(name: &str) -> Footprint {
+pub(super) fn box_footprint(name: &str) -> Footprint {
     Footprint::of(name, &ResourcePath::root())
 }
 
-fn check_free(ctx: &Context<'_>, name: &str, schema: Option<&str>) -> Result<()> {
+pub(super) fn check_free(ctx: &Context<'_>, name: &str, schema: Option<&str>) -> Result<()> {
     if let Some(schema) = schema
         && ctx.tx.box_with_schema(schema)?.is_some()
     {
@@ -36,7 +32,7 @@ fn check_free(ctx: &Context<'_>, name: &str, schema: Option<&str>) -> Result<()>
     Ok(())
 }
 
-fn new_box(ctx: &Context<'_>, id: ResourceId, name: &str, schema: Option<&str>) -> CellBox {
+pub(super) fn new_box(ctx: &Context<'_>, id: ResourceId, name: &str, schema: Option<&str>) -> CellBox {
     CellBox {
         id,
         name: name.to_owned(),
@@ -237,133 +233,6 @@ fn take_bound(ctx: &Context<'_>, id: ResourceId) -> Result<Vec<Undo>> {
         ctx.tx.take_rows("box", "id=?1", id)?,
     ];
     Ok(taken.into_iter().map(Undo::PutBack).collect())
-}
-
-/// Begins an installation: the box is there, its content is built in a hidden directory.
-#[derive(Debug)]
-pub struct BeginInstall {
-    pub name: String,
-    pub schema: Option<String>,
-    pub request_key: String,
-}
-
-/// An installation that has begun.
-#[derive(Debug, Clone)]
-pub struct Begun {
-    pub cell_box: CellBox,
-    pub job: Job,
-    /// The hidden directory, a name below `staging/`.
-    pub staged: String,
-}
-
-impl Operation for BeginInstall {
-    type Output = Begun;
-
-    fn footprint(&self) -> Footprint {
-        box_footprint(&self.name)
-    }
-
-    fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<Begun>> {
-        check_free(ctx, &self.name, self.schema.as_deref())?;
-        ctx.tx.touch_control();
-        let boxes = ctx.directory("boxes")?;
-        let there = tree::stat_name(boxes.as_fd(), &self.name).map_err(Error::errno("look at", self.name.clone()))?;
-        if there.is_some() {
-            // Put there by hand: it is a box without a row, and a name that is taken.
-            return Err(Error::Exists);
-        }
-        let (hidden, hidden_ino, _) = ctx.stage_directory()?;
-        let (empty, empty_ino, _) = ctx.stage_directory()?;
-        let root = new_collection(ctx, PARENT_HIDDEN, &hidden, Kind::Collection, hidden_ino, 0);
-        ctx.tx.insert_resource(&root)?;
-        let cell_box = new_box(ctx, root.id, &self.name, self.schema.as_deref());
-        ctx.tx.insert_box(&cell_box)?;
-        let job = Job {
-            id: ctx.tx.next_id(),
-            kind: INSTALL.to_owned(),
-            cell_box: Some(root.id),
-            state: JobState::Running,
-            owner: ctx.tx.owner(),
-            request_key: Some(self.request_key.clone()),
-            started_ms: ctx.tx.now_ms(),
-            ended_ms: None,
-            progress: 0,
-            message: None,
-            staged: Some(hidden.clone()),
-        };
-        ctx.tx.insert_job(&job)?;
-        Ok(Decision {
-            op: "begin install",
-            id: root.id,
-            steps: vec![Step {
-                how: How::Move,
-                from: format!("staging/{empty}"),
-                to: format!("boxes/{}", self.name),
-                ino: empty_ino,
-            }],
-            undo: vec![
-                Undo::RemoveBox { id: root.id },
-                Undo::Remove { parent: PARENT_HIDDEN, name: root.name, id: root.id },
-            ],
-            touched: Vec::new(),
-            output: Begun { cell_box, job, staged: hidden },
-        })
-    }
-}
-
-/// Ends an installation: what was built appears at once, ready or failed.
-pub struct EndInstall {
-    pub begun: Begun,
-    pub state: JobState,
-    pub progress: i64,
-    pub message: Option<String>,
-    /// The last rows: roles, links, rules, entries of access control lists.
-    pub finish: LastRows,
-}
-
-impl Operation for EndInstall {
-    type Output = ();
-
-    fn footprint(&self) -> Footprint {
-        box_footprint(&self.begun.cell_box.name)
-    }
-
-    fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<()>> {
-        let id = self.begun.cell_box.id;
-        let name = self.begun.cell_box.name.clone();
-        ctx.tx.cell_box(&name)?.filter(|b| b.id == id).ok_or(Error::BoxMissing)?;
-        let root = ctx.tx.child(PARENT_HIDDEN, &self.begun.staged)?.ok_or(Error::BoxMissing)?;
-        (self.finish)(ctx)?;
-        ctx.tx.touch_control();
-        let seq = ctx.tx.seq();
-        ctx.tx.update_job(&Job {
-            state: self.state,
-            ended_ms: Some(ctx.tx.now_ms()),
-            progress: self.progress,
-            message: self.message.clone(),
-            staged: None,
-            ..self.begun.job.clone()
-        })?;
-        ctx.tx.place_resource(id, PARENT_BOXES, &name, seq)?;
-        ctx.tx.touch_box(id)?;
-        // The empty directory that stood for the box until now has no row; the entry lets the reaper remove it.
-        ctx.tx.insert_gone(&Gone {
-            id: ctx.tx.next_id(),
-            version: 0,
-            name: self.begun.staged.clone(),
-            seq,
-            tree: true,
-        })?;
-        let hidden = format!("staging/{}", self.begun.staged);
-        Ok(Decision {
-            op: "end install",
-            id,
-            steps: vec![Step { how: How::Exchange, from: hidden, to: format!("boxes/{name}"), ino: root.ino }],
-            undo: vec![Undo::Place { id, parent: PARENT_HIDDEN, name: self.begun.staged.clone() }],
-            touched: Vec::new(),
-            output: (),
-        })
-    }
 }
 
 /// A directory in `boxes/` without a row becomes a box without schema.

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 
 use super::delete::park;
 use super::move_to::{MoveOutcome, Place, destination};
@@ -10,6 +9,7 @@ use super::{Guard, member_path};
 use rustix::io::Errno;
 
 use crate::base::id::ResourceId;
+use crate::storage::build::{self, BuildTree, NewRow};
 use crate::storage::cell::{Cell, Version};
 use crate::storage::database::View;
 use crate::storage::database::acl::Acl;
@@ -21,11 +21,7 @@ use crate::storage::database::schema::PARENT_HIDDEN;
 use crate::storage::error::{Error, Result};
 use crate::storage::generation::Pin;
 use crate::storage::stage::Staged;
-use crate::storage::tree::{self, Identity};
-use crate::storage::writer::{Change, ChangeAt, Context, Decision, Footprint, Operation};
-
-/// Rows written in one transaction.
-const CHUNK: usize = 1000;
+use crate::storage::writer::{Change, Context, Decision, Footprint, Operation};
 
 /// How much of the source is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +61,15 @@ impl Attachments {
         Ok(Self { properties, list })
     }
 
+    /// A row that will have them; its list goes to `lists`.
+    fn with(&self, mut row: Resource, lists: &mut Vec<(ResourceId, Acl)>) -> NewRow {
+        if self.list != Acl::default() {
+            row.flags |= HAS_ACL;
+            lists.push((row.id, self.list.clone()));
+        }
+        NewRow { row, properties: self.properties.clone() }
+    }
+
     /// Gives them to a resource that has none.
     fn give(&self, ctx: &Context<'_>, row: &Resource) -> Result<()> {
         let mut flags = row.flags;
@@ -83,7 +88,7 @@ impl Attachments {
 /// A tree that is being built aside. What is not placed is removed.
 struct Hidden<'c> {
     cell: &'c Cell,
-    name: String,
+    tree: BuildTree,
     root: Option<ResourceId>,
     placed: bool,
 }
@@ -111,7 +116,7 @@ pub fn copy(
         to,
         overwrite,
         guard,
-        staged: hidden.name.clone(),
+        staged: hidden.tree.name().to_owned(),
         root: hidden.root.ok_or(Error::Missing)?,
     })?;
     hidden.placed = true;
@@ -308,90 +313,59 @@ fn appear(
     Ok(Decision { op: "copy", id: row.id, steps, undo, touched, output: MoveOutcome { created, resource: row } })
 }
 
+/// Writes rows with their lists.
+fn write(target: &Cell, rows: Vec<NewRow>, lists: Vec<(ResourceId, Acl)>) -> Result<()> {
+    build::write_rows(target, rows, move |ctx| lists.iter().try_for_each(|(id, list)| ctx.tx.set_acl(*id, list)))
+}
+
 impl<'c> Hidden<'c> {
     fn new(cell: &'c Cell) -> Result<Self> {
-        let name = cell.core.staging_name();
-        let staging = cell.core.staging.as_fd();
-        cell.core.disk.make_dir(staging, &name).map_err(Error::io("stage", name.clone()))?;
-        Ok(Self { cell, name, root: None, placed: false })
+        Ok(Self { cell, tree: BuildTree::new(cell)?, root: None, placed: false })
     }
 
     /// Copies content and rows.
     fn fill(&mut self, source: &Cell, originals: &[Original]) -> Result<()> {
         let target = self.cell;
-        let count = originals.len() as i64;
-        let first = target.change(Change(move |ctx: &Context<'_>| {
-            let first = ctx.tx.next_id();
-            for _ in 1..count {
-                ctx.tx.next_id();
-            }
-            Ok(first)
-        }))?;
-        let mut directories: Vec<Option<OwnedFd>> = Vec::with_capacity(originals.len());
-        let mut rows = Vec::with_capacity(CHUNK);
+        let first = build::reserve_ids(target, originals.len())?;
+        let top = originals.first().map_or(0, |o| o.path.len());
+        let below = |o: &Original| o.path[top..].trim_start_matches('/').to_owned();
+        let mut folders = Vec::new();
+        let mut rows = Vec::with_capacity(build::CHUNK);
+        let mut lists = Vec::new();
         for (i, o) in originals.iter().enumerate() {
+            let path = below(o);
             let id = first + i as i64;
             let parent = if i == 0 { PARENT_HIDDEN } else { first + o.parent as i64 };
-            let name = if i == 0 { self.name.clone() } else { o.row.name.clone() };
-            let at = if i == 0 { None } else { directories[o.parent].as_ref() };
+            let name = if i == 0 { self.tree.name().to_owned() } else { o.row.name.clone() };
             let row = Resource { parent, name, id, flags: 0, version: 1, ..o.row.clone() };
-            let (row, directory) = self.materialise(source, o, row, at)?;
-            directories.push(directory);
-            rows.push((row, o.attachments.clone()));
-            if rows.len() == CHUNK {
-                self.write_rows(std::mem::take(&mut rows))?;
+            let row = self.materialise(source, o, row, &path)?;
+            if !row.is_file() {
+                folders.push(path);
+            }
+            rows.push(o.attachments.with(row, &mut lists));
+            if rows.len() == build::CHUNK {
+                write(target, std::mem::take(&mut rows), std::mem::take(&mut lists))?;
             }
         }
-        self.write_rows(rows)?;
-        let all: Vec<&OwnedFd> = directories.iter().flatten().collect();
-        sync_tree(target, &all)?;
+        write(target, rows, lists)?;
+        self.tree.sync(folders.iter().map(String::as_str))?;
         self.root = Some(first);
         Ok(())
     }
 
-    /// Makes one directory or file below `staging/`; directories stay open, as the parents of what comes below.
-    fn materialise(
-        &self,
-        source: &Cell,
-        original: &Original,
-        row: Resource,
-        parent: Option<&OwnedFd>,
-    ) -> Result<(Resource, Option<OwnedFd>)> {
-        let disk = &self.cell.core.disk;
-        let at = parent.map_or(self.cell.core.staging.as_fd(), AsFd::as_fd);
+    /// Makes one directory or file at its path in the new tree.
+    fn materialise(&self, source: &Cell, original: &Original, row: Resource, path: &str) -> Result<Resource> {
         if !row.is_file() {
-            if parent.is_some() {
-                disk.make_dir(at, &row.name).map_err(Error::io("create", row.name.clone()))?;
-            }
-            let fd = tree::open_dir(at, &row.name).map_err(Error::errno("open", row.name.clone()))?;
-            let stat = rustix::fs::fstat(&fd).map_err(Error::errno("look at", row.name.clone()))?;
-            return Ok((Resource { ino: stat.st_ino as i64, dir_mtime_ns: 0, ..row }, Some(fd)));
+            let ino = if path.is_empty() { self.tree.look_at_folder("")?.0 } else { self.tree.make_folder(path)? };
+            return Ok(Resource { ino, dir_mtime_ns: 0, ..row });
         }
         let from = source
             .open_version(&Version::of(&original.row), &original.path)?
             .ok_or_else(|| Error::Inconsistent(format!("{} was removed by hand", original.path)))?;
-        let file = disk.create(at, &row.name).map_err(Error::io("create", row.name.clone()))?;
-        copy_bytes(&from, &file, row.size as u64).map_err(Error::io("copy", row.name.clone()))?;
-        if !syncs_at_once(self.cell) {
-            disk.sync_data(&file).map_err(Error::io("sync", row.name.clone()))?;
-        }
-        let stat = rustix::fs::fstat(&file).map_err(Error::errno("look at", row.name.clone()))?;
-        let identity = Identity::of(&stat);
-        Ok((Resource { ino: identity.ino, size: identity.size, mtime_ns: identity.mtime_ns, ..row }, None))
-    }
-
-    fn write_rows(&self, mut rows: Vec<(Resource, Attachments)>) -> Result<()> {
-        self.cell.change(ChangeAt(Footprint::default(), move |ctx: &Context<'_>| {
-            let now = ctx.tx.now_ms();
-            for (row, attachments) in &mut rows {
-                row.stamp = ctx.tx.next_stamp();
-                (row.created_ms, row.mtime_ms) = (now, now);
-                (row.seq, row.placed_seq) = (ctx.tx.seq(), ctx.tx.seq());
-                ctx.tx.insert_resource(row)?;
-                attachments.give(ctx, row)?;
-            }
-            Ok(())
-        }))
+        let file = self.tree.create(path)?;
+        copy_bytes(&from, file.file(), row.size as u64).map_err(Error::io("copy", row.name.clone()))?;
+        let identity = file.finish()?;
+        Ok(Resource { ino: identity.ino, size: identity.size, mtime_ns: identity.mtime_ns, ..row })
     }
 }
 
@@ -400,7 +374,7 @@ impl Drop for Hidden<'_> {
         if self.placed {
             return;
         }
-        let name = self.name.clone();
+        let name = self.tree.name().to_owned();
         let buried = self.cell.change(Change(move |ctx: &Context<'_>| ctx.bury_hidden(&name)));
         if let Err(e) = buried {
             tracing::warn!(error = &e as &dyn std::error::Error, "a copy that failed is left to the next opening");
@@ -436,24 +410,6 @@ fn copy_by_hand(from: &File, to: &File, mut at: u64, size: u64) -> io::Result<()
         }
         to.write_all_at(&buffer[..n], at)?;
         at += n as u64;
-    }
-    Ok(())
-}
-
-/// File systems whose `syncfs` is known to reach the disk: ext4, xfs, btrfs, tmpfs. Elsewhere each file and folder is synced.
-fn syncs_at_once(cell: &Cell) -> bool {
-    rustix::fs::fstatfs(&cell.core.dir)
-        .is_ok_and(|s| matches!(s.f_type as u64 & 0xFFFF_FFFF, 0xEF53 | 0x5846_5342 | 0x9123_683E | 0x0102_1994))
-}
-
-/// Makes a tree that was built aside durable.
-pub(crate) fn sync_tree(cell: &Cell, directories: &[&OwnedFd]) -> Result<()> {
-    if syncs_at_once(cell) {
-        cell.core.disk.point("sync tree").map_err(Error::io("sync", "staging"))?;
-        return rustix::fs::syncfs(&cell.core.dir).map_err(Error::errno("sync", "the file system"));
-    }
-    for directory in directories {
-        cell.core.disk.sync_dir(directory.as_fd()).map_err(Error::io("sync", "a directory"))?;
     }
     Ok(())
 }

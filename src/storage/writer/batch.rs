@@ -220,7 +220,8 @@ impl Writer {
             .disk
             .point("commit")
             .map_err(Error::io("commit", "cell.db"))
-            .and_then(|()| self.conn.execute_batch("COMMIT").map_err(Error::database("commit")));
+            .and_then(|()| self.conn.execute_batch("COMMIT").map_err(Error::database("commit")))
+            .and_then(|()| self.core.disk.point("committed").map_err(Error::io("commit", "cell.db")));
         if let Err(e) = commit {
             // Whether it happened is unknown: the cell is opened anew and what its rows then say is done.
             self.broken = true;

@@ -190,33 +190,40 @@ fn bury_hidden(core: &Core, tx: &Tx<'_>) -> Result<()> {
         if core.staged_by_the_living(&hidden.name)? {
             continue;
         }
-        let seq = tx.next_seq();
         let Some(cell_box) = tx.cell_box_by_id(hidden.id)? else {
+            let seq = tx.next_seq();
             tx.place_resource(hidden.id, PARENT_TRASH, &hidden.name, seq)?;
             tx.insert_gone(&Gone { id: hidden.id, version: 0, name: hidden.name, seq, tree: true })?;
             continue;
         };
-        // The box keeps its number; what was built below it goes to the trash under another.
-        let rest = Resource { parent: PARENT_TRASH, name: hidden.name.clone(), id: tx.next_id(), ..hidden.clone() };
-        tx.remove_resource(hidden.parent, &hidden.name)?;
-        tx.forget_attachments(hidden.id)?;
-        tx.insert_resource(&rest)?;
-        tx.adopt_children(hidden.id, rest.id)?;
-        tx.insert_gone(&Gone { id: rest.id, version: 0, name: rest.name, seq, tree: true })?;
-        let ino = empty_box_directory(core, &cell_box.name)?;
-        tx.insert_resource(&Resource {
-            parent: PARENT_BOXES,
-            name: cell_box.name,
-            kind: Kind::Collection,
-            flags: 0,
-            children: 0,
-            dir_mtime_ns: 0,
-            seq,
-            placed_seq: seq,
-            ino,
-            ..hidden
-        })?;
+        leave_box_empty(core, tx, hidden, &cell_box.name)?;
     }
+    Ok(())
+}
+
+/// Ends an installation that came to nothing: its box is there and empty, what was built goes.
+pub(crate) fn leave_box_empty(core: &Core, tx: &Tx<'_>, hidden: Resource, box_name: &str) -> Result<()> {
+    let seq = tx.next_seq();
+    // The box keeps its number; what was built below it goes to the trash under another.
+    let rest = Resource { parent: PARENT_TRASH, name: hidden.name.clone(), id: tx.next_id(), ..hidden.clone() };
+    tx.remove_resource(hidden.parent, &hidden.name)?;
+    tx.forget_attachments(hidden.id)?;
+    tx.insert_resource(&rest)?;
+    tx.adopt_children(hidden.id, rest.id)?;
+    tx.insert_gone(&Gone { id: rest.id, version: 0, name: rest.name, seq, tree: true })?;
+    let ino = empty_box_directory(core, box_name)?;
+    tx.insert_resource(&Resource {
+        parent: PARENT_BOXES,
+        name: box_name.to_owned(),
+        kind: Kind::Collection,
+        flags: 0,
+        children: 0,
+        dir_mtime_ns: 0,
+        seq,
+        placed_seq: seq,
+        ino,
+        ..hidden
+    })?;
     Ok(())
 }
 

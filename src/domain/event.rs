@@ -1,0 +1,138 @@
+//! Events of a cell and its log: which events are logged, at which level, and how a line looks.
+//!
+//! A line is written for each rule of the cell that has a `log` action and matches. Where a cell has no such rule, the
+//! installation of a box can be logged whole nevertheless: who begins one asks [`EventLog::installs_everything`] and hands
+//! the answer to [`EventLog::publish`] until the end. Everything here blocks.
+
+mod line;
+mod log_rule;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use log_rule::LogRule;
+
+use super::rule::RuleFields;
+use crate::storage::cell::Cell;
+use crate::storage::database::View;
+use crate::storage::database::control::ObjectKind;
+use crate::storage::error::Result;
+use crate::storage::log::ROTATE_BYTES;
+
+/// What URLs inside the cell begin with in the objects of events.
+pub const LOCAL_CELL: &str = "personium-localcell:/";
+
+/// Something that happened in a cell.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Event {
+    /// Whether a client posted it; false for what the server did itself.
+    pub external: bool,
+    /// The schema of the app that did it.
+    pub schema: Option<String>,
+    /// The URL of who did it.
+    pub subject: Option<String>,
+    /// What happened, such as `cellctl.Role.create`.
+    pub event_type: String,
+    /// What it happened to; [`LOCAL_CELL`] stands for the URL of the cell.
+    pub object: Option<String>,
+    pub info: Option<String>,
+}
+
+/// The severity of a line. It comes from the rule, not from the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    Info,
+    Warn,
+    Error,
+}
+
+/// The rules of a cell that log, as of a change sequence.
+#[derive(Debug)]
+struct CachedRules {
+    incarnation: String,
+    control_seq: i64,
+    rules: Vec<LogRule>,
+}
+
+/// Cells whose rules are kept in memory.
+const CACHED_CELLS: usize = 256;
+
+/// Writes the logs of all cells.
+#[derive(Debug)]
+pub struct EventLog {
+    log_installs: bool,
+    rotate_bytes: u64,
+    cache: Mutex<HashMap<i64, Arc<CachedRules>>>,
+}
+
+impl EventLog {
+    /// `log_installs` says whether installations are logged in cells without any rule that logs.
+    pub fn new(log_installs: bool) -> Self {
+        Self { log_installs, rotate_bytes: ROTATE_BYTES, cache: Mutex::default() }
+    }
+
+    /// Whether an installation that begins now is to be logged whole.
+    pub fn installs_everything(&self, cell: &Cell) -> Result<bool> {
+        Ok(self.log_installs && self.rules(cell)?.rules.is_empty())
+    }
+
+    /// Writes the lines of some events in their order. `cell_url` ends with a slash. With `everything` each event is a line of
+    /// level INFO, and no rule is asked. A log that cannot be written is reported to the operator and to nobody else.
+    pub fn publish(&self, cell: &Cell, request_key: &str, events: &[Event], cell_url: &str, everything: bool) {
+        let written = self.lines(cell, request_key, events, cell_url, everything).and_then(|lines| {
+            if lines.is_empty() { Ok(()) } else { cell.append_log(lines.as_bytes(), self.rotate_bytes) }
+        });
+        if let Err(e) = written {
+            tracing::warn!(error = &e as &dyn std::error::Error, cell = cell.name(), "events are not logged");
+        }
+    }
+
+    fn lines(&self, cell: &Cell, key: &str, events: &[Event], cell_url: &str, everything: bool) -> Result<String> {
+        let now = crate::base::clock::now_ms();
+        let mut lines = String::new();
+        if everything {
+            for event in events {
+                line::write(&mut lines, now, Level::Info, key, event, cell_url);
+            }
+            return Ok(lines);
+        }
+        let cached = self.rules(cell)?;
+        for event in events {
+            for rule in cached.rules.iter().filter(|rule| rule.matches(event, cell_url)) {
+                line::write(&mut lines, now, rule.level, key, event, cell_url);
+            }
+        }
+        Ok(lines)
+    }
+
+    fn rules(&self, cell: &Cell) -> Result<Arc<CachedRules>> {
+        let cache = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = cache().get(&cell.number()).cloned();
+        let fresh = cell.read(|v| {
+            let (incarnation, control_seq) =
+                (v.meta_text("incarnation")?.unwrap_or_default(), v.meta_number("control_seq")?);
+            if let Some(known) = known.filter(|k| k.control_seq == control_seq && k.incarnation == incarnation) {
+                return Ok(known);
+            }
+            Ok(Arc::new(CachedRules { incarnation, control_seq, rules: read_rules(v)? }))
+        })?;
+        let mut cache = cache();
+        if cache.len() >= CACHED_CELLS && !cache.contains_key(&cell.number()) {
+            cache.clear();
+        }
+        cache.insert(cell.number(), fresh.clone());
+        Ok(fresh)
+    }
+}
+
+fn read_rules(view: &View<'_>) -> Result<Vec<LogRule>> {
+    let mut rules = Vec::new();
+    for object in view.objects(ObjectKind::Rule)? {
+        let bound = if object.owner == 0 { None } else { view.cell_box_by_id(object.owner)? };
+        rules.extend(LogRule::of(RuleFields::from_json(&object.fields), bound.map(|b| (b.name, b.schema))));
+    }
+    Ok(rules)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! Rules with a `log` action, and which events they match.
+
+use super::line::expanded;
+use super::{Event, LOCAL_CELL, Level};
+use crate::domain::rule::RuleFields;
+
+const LOCAL_BOX: &str = "personium-localbox:/";
+
+/// A rule that logs. What a rule does not say matches everything.
+#[derive(Debug, Clone)]
+pub(super) struct LogRule {
+    pub(super) level: Level,
+    external: bool,
+    subject: Option<String>,
+    event_type: Option<String>,
+    /// The beginning of the object; what was relative to the box is relative to the cell.
+    object: Option<String>,
+    info: Option<String>,
+    bound: Option<Bound>,
+}
+
+/// The box that a rule belongs to.
+#[derive(Debug, Clone)]
+struct Bound {
+    schema: Option<String>,
+}
+
+impl LogRule {
+    /// The rule with these fields, if it logs. `bound` is the name and the schema of the box that it belongs to.
+    pub(super) fn of(fields: RuleFields, bound: Option<(String, Option<String>)>) -> Option<Self> {
+        let level = match fields.action.as_deref() {
+            Some("log" | "log.info") => Level::Info,
+            Some("log.warn") => Level::Warn,
+            Some("log.error") => Level::Error,
+            _ => return None,
+        };
+        let given = |text: Option<String>| text.filter(|t| !t.is_empty());
+        let object = given(fields.event_object).map(|object| match (&bound, object.strip_prefix(LOCAL_BOX)) {
+            (Some((name, _)), Some(rest)) => format!("{LOCAL_CELL}{name}/{rest}"),
+            _ => object,
+        });
+        Some(Self {
+            level,
+            external: fields.event_external,
+            subject: given(fields.event_subject),
+            event_type: given(fields.event_type),
+            object,
+            info: given(fields.event_info),
+            bound: bound.map(|(_, schema)| Bound { schema }),
+        })
+    }
+
+    /// Types match by their beginning, or by their end where the rule's begins with a dot; objects and texts by their
+    /// beginning; subjects as they are.
+    pub(super) fn matches(&self, event: &Event, cell_url: &str) -> bool {
+        let begins = |text: &Option<String>, with: &Option<String>| {
+            with.as_deref().is_none_or(|with| text.as_deref().is_some_and(|text| text.starts_with(with)))
+        };
+        let of_type = self.event_type.as_deref().is_none_or(|wanted| {
+            event.event_type.starts_with(wanted) || wanted.starts_with('.') && event.event_type.ends_with(wanted)
+        });
+        let by = self.subject.as_deref().is_none_or(|wanted| {
+            event.subject.as_deref().is_some_and(|s| s == wanted || s == expanded(wanted, cell_url))
+        });
+        let about = self.object.as_deref().is_none_or(|wanted| {
+            let wanted = expanded(wanted, cell_url);
+            event.object.as_deref().is_some_and(|object| expanded(object, cell_url).starts_with(&wanted))
+        });
+        event.external == self.external
+            && of_type
+            && by
+            && about
+            && begins(&event.info, &self.info)
+            && self.bound.as_ref().is_none_or(|bound| bound.schema == event.schema)
+    }
+}
