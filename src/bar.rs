@@ -9,6 +9,7 @@ use std::borrow::Cow;
 pub mod cause;
 pub mod contents;
 pub mod event;
+pub mod export;
 pub mod inspect;
 pub mod install;
 pub mod manifest;

@@ -9,6 +9,7 @@ use exit::Exit;
 use printer::Printer;
 
 mod args;
+mod check;
 mod config;
 mod error;
 mod exit;
@@ -31,6 +32,7 @@ pub fn run() -> ExitCode {
     let result = match &args.verb {
         Verb::Serve(verb) => serve::run(verb, &args.log, &printer),
         Verb::Config(verb) => config::run(verb, &printer),
+        Verb::Check(verb) => log::start(&args.log).and_then(|()| check::run(verb, &printer)),
     };
     result
         .unwrap_or_else(|e| {

@@ -1,9 +1,37 @@
-//! WebDAV in boxes: one method a file.
+//! WebDAV in boxes: one method a file, each on the same way: headers, preconditions, one call of the store, answer.
+//!
+//! RFC 4918, 3744 (ACL) and 5689 (extended MKCOL). Everything that waits for rows or files runs in the blocking pool; a
+//! change is handed to the cell's writer there and its answer awaited without a thread.
+
+use http::Method;
 
 use crate::base::path::ResourcePath;
+use crate::web::blocking::run;
 use crate::web::problem::{Code, Problem};
 use crate::web::state::App;
 use crate::web::{Request, Response};
+
+mod access;
+mod acl;
+mod allow;
+mod conditions;
+mod copy;
+mod delete;
+mod depth;
+mod forbidden;
+mod get;
+mod mkcol;
+mod move_across;
+mod move_to;
+mod propfind;
+mod proppatch;
+mod put;
+mod report;
+mod subject;
+mod transfer;
+mod xml;
+
+use subject::DavRequest;
 
 /// A resource in a box, as a request names it.
 #[derive(Debug, Clone)]
@@ -14,7 +42,25 @@ pub struct Named {
 }
 
 /// Answers a request for a resource in a box, or for the box's root as a collection.
-#[expect(clippy::unused_async, reason = "its handlers wait for the store")]
-pub async fn route(_app: &App, _request: Request, _named: Named) -> Result<Response, Problem> {
-    Err(Code::UriNotRecognized.into())
+pub async fn route(app: &App, request: Request, named: Named) -> Result<Response, Problem> {
+    let (request, body) = DavRequest::new(app, request, named);
+    match request.method.as_str() {
+        "GET" | "HEAD" => run(move || get::get(&request)).await,
+        "PUT" => put::put(request, body).await,
+        "MKCOL" => mkcol::mkcol(request, body).await,
+        "DELETE" => delete::delete(request).await,
+        "COPY" => run(move || copy::copy(&request)).await,
+        "MOVE" => move_to::move_to(request).await,
+        "PROPFIND" => propfind::propfind(request, body).await,
+        "PROPPATCH" => proppatch::proppatch(request, body).await,
+        "ACL" => acl::acl(request, body).await,
+        "REPORT" => run(move || report::report(&request)).await,
+        _ if request.method == Method::OPTIONS => run(move || allow::options(&request)).await,
+        _ => run(move || Err(allow::refusal(&request))).await,
+    }
+}
+
+/// The refusal of a request that names something it must not.
+fn bad_header(name: &str, value: &str) -> Problem {
+    Problem::new(Code::HeaderValue).with(name).with(value)
 }

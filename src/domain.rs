@@ -3,4 +3,6 @@
 pub mod acl;
 pub mod event;
 pub mod names;
+pub mod properties;
+pub mod resource;
 pub mod rule;

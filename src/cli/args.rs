@@ -9,6 +9,7 @@ Examples:
   cellar serve                                    a unit in ./unit, on http://127.0.0.1:8080/
   cellar serve --root /srv/unit --listen [::]:80  another place, every address
   CELLAR_LIMITS__BAR_SIZE=1GiB cellar config      what would be in force
+  cellar check --root /srv/unit                   whether anything is missing or was changed by hand
 
 Environment:
   CELLAR_UNIT_TOKEN      the token of the unit's administrator; else the file unit.token in the unit
@@ -57,6 +58,8 @@ pub(super) enum Verb {
     Serve(ServeArgs),
     /// Print every key of the configuration with its value, default and source
     Config(ConfigArgs),
+    /// Compare what the unit knows with what lies on disk
+    Check(CheckArgs),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -70,6 +73,22 @@ pub(super) struct ServeArgs {
     /// A TOML file with keys of the configuration
     #[arg(long, env = "CELLAR_CONFIG", value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct CheckArgs {
+    /// Where the unit lives
+    #[arg(long, env = "CELLAR_ROOT", value_name = "DIR", default_value = "./unit")]
+    pub(super) root: PathBuf,
+    /// Let the rows follow the disk: adopt what is new, forget what is gone
+    #[arg(long)]
+    pub(super) repair: bool,
+    /// As --repair, also in cells that were copied here from another disk
+    #[arg(long)]
+    pub(super) adopt: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -55,7 +55,7 @@ impl Error {
 }
 
 /// An error with what caused it, in one line.
-fn with_causes(e: &dyn std::error::Error) -> String {
+pub(super) fn with_causes(e: &dyn std::error::Error) -> String {
     let mut text = e.to_string();
     let mut cause = e.source();
     while let Some(e) = cause {

@@ -12,6 +12,7 @@ use super::error::Error;
 use super::exit::Exit;
 use super::log;
 use super::printer::Printer;
+use crate::bar::export::LiveArchives;
 use crate::config::{Config, Sources};
 use crate::server::App;
 use crate::server::listen::{self, Ended};
@@ -60,7 +61,17 @@ async fn serve(args: &ServeArgs, app: Arc<App>, printer: &Printer) -> Result<End
     if printer.interactive() {
         greet(printer, address, &app, &args.root);
     }
+    tokio::spawn(let_go_of_archives(app.archives.clone()));
     Ok(listen::serve(listener, app, &mut signals).await)
+}
+
+/// Lets archives go that nobody has read for a while, so that what they pin can be removed.
+async fn let_go_of_archives(archives: Arc<LiveArchives>) {
+    let mut tick = tokio::time::interval(archives.sweep_interval());
+    loop {
+        tick.tick().await;
+        archives.sweep();
+    }
 }
 
 /// Tells a person how to get in.

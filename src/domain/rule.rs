@@ -33,6 +33,11 @@ pub struct RuleFields {
     pub target_url: Option<String>,
 }
 
+/// A name for a rule that its maker gave none: 32 hexadecimal digits.
+pub fn generated_name() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
 impl RuleFields {
     /// Reads what [`Self::to_json`] wrote; unreadable fields are as good as none.
     pub fn from_json(text: &str) -> Self {
@@ -105,6 +110,18 @@ mod tests {
     fn rule(action: &str, object: &str, target: &str) -> RuleFields {
         let text = |t: &str| Some(t.to_owned()).filter(|t| !t.is_empty());
         RuleFields { action: text(action), event_object: text(object), target_url: text(target), ..Default::default() }
+    }
+
+    #[test]
+    fn the_stored_form_has_the_names_of_the_wire() {
+        let stored = rule("exec", "personium-localbox:/o", "personium-localbox:/svc/x").to_json();
+        let json: serde_json::Value = serde_json::from_str(&stored).expect("JSON");
+        assert_eq!(json["EventExternal"], false);
+        assert_eq!((&json["EventObject"], &json["EventInfo"]), (&"personium-localbox:/o".into(), &().into()));
+        assert_eq!((&json["Action"], &json["TargetUrl"]), (&"exec".into(), &"personium-localbox:/svc/x".into()));
+        assert_eq!(RuleFields::from_json(&stored).to_json(), stored);
+        assert_eq!(RuleFields::from_json(""), RuleFields::default());
+        assert!(super::super::names::is_rule_name(&generated_name()));
     }
 
     #[test]

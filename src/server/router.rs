@@ -1,10 +1,11 @@
 //! Every route on one page.
 
 use http::Method;
+use percent_encoding::percent_decode_str;
 
 use super::App;
 use crate::api::personium::{cell, cell_box, ctl, log, unit};
-use crate::base::path::ResourcePath;
+use crate::base::path::{ResourcePath, decode_segment};
 use crate::dav::{self, Named};
 use crate::web::problem::{Code, Problem};
 use crate::web::{Request, Response};
@@ -38,6 +39,9 @@ pub(super) async fn route(app: &App, request: Request) -> Result<Response, Probl
             _ => Err(Code::UriNotRecognized.into()),
         };
     };
+    if cell_name == "crossdomain.xml" && rest.is_empty() {
+        return unit::crossdomain(&request);
+    }
     match first {
         "" => cell::route(app, request).await,
         "__ctl" => ctl::route(app, request).await,
@@ -45,8 +49,9 @@ pub(super) async fn route(app: &App, request: Request) -> Result<Response, Probl
         "__log" => log::route(app, request).await,
         reserved if RESERVED.contains(&reserved) => Err(Code::UriNotRecognized.into()),
         name => {
-            let path = ResourcePath::decode(below).map_err(|e| Problem::new(Code::ResourceName).with(e))?;
-            let named = Named { cell: cell_name, box_name: name.to_owned(), path };
+            let path = ResourcePath::decode(below).map_err(|e| bad_name(below).because(e))?;
+            let box_name = percent_decode_str(name).decode_utf8_lossy().into_owned();
+            let named = Named { cell: cell_name, box_name, path };
             let of_the_box = matches!(request.method.as_str(), "GET" | "HEAD" | "MKCOL" | "DELETE");
             if named.path.is_root() && (of_the_box || request.method == Method::POST) {
                 cell_box::route(app, request, named).await
@@ -55,4 +60,11 @@ pub(super) async fn route(app: &App, request: Request) -> Result<Response, Probl
             }
         }
     }
+}
+
+/// The refusal of a path that holds a name that no resource can have.
+fn bad_name(path: &str) -> Problem {
+    let bad = path.split('/').find(|name| !name.is_empty() && decode_segment(name).is_err());
+    let name = percent_decode_str(bad.unwrap_or(path)).decode_utf8_lossy();
+    Problem::new(Code::ResourceName).with(name)
 }

@@ -25,7 +25,7 @@ use super::tree;
 use super::writer::{self, Operation, Queue, Settler};
 use crate::base::clock;
 use crate::base::id::{OwnerId, ResourceId};
-use crate::base::path::ResourcePath;
+use crate::base::path::{ResourcePath, Segment};
 
 /// Limits that the store keeps.
 #[derive(Debug, Clone, Copy)]
@@ -160,6 +160,20 @@ impl Core {
     }
 }
 
+/// One content of one resource, wherever it is by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version {
+    pub id: ResourceId,
+    pub version: i64,
+    pub identity: tree::Identity,
+}
+
+impl Version {
+    pub fn of(resource: &Resource) -> Self {
+        Self { id: resource.id, version: resource.version, identity: resource.identity() }
+    }
+}
+
 /// A file of a cell, opened, with the row that it belongs to.
 #[derive(Debug)]
 pub struct Content {
@@ -173,7 +187,7 @@ pub struct Content {
 pub struct Cell {
     pub(crate) core: Arc<Core>,
     queue: Queue,
-    writer: Option<JoinHandle<()>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
     readers: Mutex<Vec<Connection>>,
     pub(crate) last_used_ms: AtomicI64,
 }
@@ -244,7 +258,7 @@ impl Cell {
         Ok(Self {
             core,
             queue,
-            writer: Some(thread),
+            writer: Mutex::new(Some(thread)),
             readers: Mutex::default(),
             last_used_ms: AtomicI64::new(clock::now_ms()),
         })
@@ -313,13 +327,42 @@ impl Cell {
         self.change(Refresh { box_name: box_name.to_owned(), path: path.clone() })
     }
 
+    /// As [`Cell::refresh`], for all collections below too: what an operation on the tree takes along is then known.
+    pub fn refresh_tree(&self, box_name: &str, path: &ResourcePath) -> Result<Lookup> {
+        let top = self.refresh(box_name, path)?;
+        let mut waiting = match top.found() {
+            Some(row) if !row.is_file() => vec![(row.id, path.clone())],
+            _ => Vec::new(),
+        };
+        while let Some((id, path)) = waiting.pop() {
+            let first = waiting.len();
+            self.read(|v| {
+                v.children(id, |row| {
+                    if !row.is_file()
+                        && let Ok(name) = Segment::new(row.name)
+                    {
+                        waiting.push((row.id, path.join(name)));
+                    }
+                    Ok(())
+                })
+            })?;
+            for (_, path) in &waiting[first..] {
+                self.refresh(box_name, path)?;
+            }
+        }
+        Ok(top)
+    }
+
     /// Whether the directory of the nearest collection is as the rows know it.
     fn agrees(&self, lookup: &Lookup) -> Result<bool> {
-        let path = lookup.disk_path();
-        match tree::open_dir(self.core.dir.as_fd(), &path) {
+        self.directory_agrees(&lookup.disk_path(), lookup.nearest())
+    }
+
+    fn directory_agrees(&self, path: &str, collection: &Resource) -> Result<bool> {
+        match tree::open_dir(self.core.dir.as_fd(), path) {
             Ok(fd) => {
                 let stat = rustix::fs::fstat(&fd).map_err(Error::errno("look at", path))?;
-                Ok(tree::mtime_ns(&stat) == self.core.known_mtime(lookup.nearest()))
+                Ok(tree::mtime_ns(&stat) == self.core.known_mtime(collection))
             }
             Err(_) => Ok(false),
         }
@@ -343,7 +386,7 @@ impl Cell {
             if !resource.is_file() {
                 return Err(Error::IsCollection);
             }
-            if let Some(file) = self.open_exactly(&resource, &lookup.disk_path())? {
+            if let Some(file) = self.open_exactly(&Version::of(&resource), &lookup.disk_path())? {
                 return Ok(Content { lookup, resource, file });
             }
         }
@@ -351,8 +394,8 @@ impl Cell {
     }
 
     /// The content that the row describes: at its place, or where it is on the way to it or was moved from it.
-    fn open_exactly(&self, resource: &Resource, path: &str) -> Result<Option<File>> {
-        let expected = resource.identity();
+    fn open_exactly(&self, wanted: &Version, path: &str) -> Result<Option<File>> {
+        let expected = wanted.identity;
         let try_at = |path: &str| -> Option<File> {
             let (file, stat) = tree::open_file(self.core.dir.as_fd(), path).ok()?;
             (tree::Identity::of(&stat) == expected).then_some(file)
@@ -360,7 +403,7 @@ impl Cell {
         if let Some(file) = try_at(path) {
             return Ok(Some(file));
         }
-        let (steps, gone) = self.read(|v| Ok((v.pending_of(resource.id)?, v.gone(resource.id, resource.version)?)))?;
+        let (steps, gone) = self.read(|v| Ok((v.pending_of(wanted.id)?, v.gone(wanted.id, wanted.version)?)))?;
         Ok(steps
             .iter()
             .flat_map(|s| [s.from.as_str(), s.to.as_str()])
@@ -369,14 +412,14 @@ impl Cell {
     }
 
     /// Opens the content of a member of a generation: as [`Cell::open_content`], but of a moment in the past.
-    pub(crate) fn open_version(&self, resource: &Resource, path: &str) -> Result<Option<File>> {
+    pub fn open_version(&self, wanted: &Version, path: &str) -> Result<Option<File>> {
         for _ in 0..4 {
-            if let Some(file) = self.open_exactly(resource, path)? {
+            if let Some(file) = self.open_exactly(wanted, path)? {
                 return Ok(Some(file));
             }
-            let elsewhere = self.read(|v| where_now(v, resource))?;
+            let elsewhere = self.read(|v| where_now(v, wanted.id))?;
             if let Some(place) = elsewhere
-                && let Some(file) = self.open_exactly(resource, &place)?
+                && let Some(file) = self.open_exactly(wanted, &place)?
             {
                 return Ok(Some(file));
             }
@@ -384,6 +427,33 @@ impl Cell {
             self.change(super::writer::Change(|_: &super::writer::Context<'_>| Ok(())))?;
         }
         Ok(None)
+    }
+
+    /// Makes the rows of every collection of a box agree with its directory. Costs a look at each directory.
+    pub fn refresh_box(&self, box_name: &str) -> Result<()> {
+        let root = self.read(|v| v.lookup(box_name, &ResourcePath::root()))?;
+        let mut todo = vec![root.chain];
+        while let Some(chain) = todo.pop() {
+            let collection = chain.last().expect("invariant: a chain has a root");
+            let agrees = self.directory_agrees(&super::database::cell_box::disk_path(&chain), collection)?;
+            if !agrees {
+                let segments = chain[1..].iter().filter_map(|r| Segment::new(r.name.clone()).ok()).collect();
+                let path = ResourcePath::from_segments(segments);
+                self.change(Refresh { box_name: box_name.to_owned(), path })?;
+            }
+            for child in self.read(|v| v.child_collections(collection.id))? {
+                let mut below = chain.clone();
+                below.push(child);
+                todo.push(below);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a checksum that a reader had to compute. Nobody waits for it.
+    pub fn keep_crc(&self, of: &Version, crc: u32) {
+        let of = *of;
+        drop(self.submit(writer::Change(move |ctx: &writer::Context<'_>| ctx.tx.set_crc(of.id, of.version, crc))));
     }
 
     /// What lies in `staging/` though no row names it and no process uses it.
@@ -405,8 +475,8 @@ impl Cell {
 }
 
 /// Where a resource is now: moved elsewhere, or in a tree that was removed.
-fn where_now(v: &View<'_>, resource: &Resource) -> Result<Option<String>> {
-    let Some((top, chain)) = v.chain(resource.id)? else { return Ok(None) };
+fn where_now(v: &View<'_>, id: ResourceId) -> Result<Option<String>> {
+    let Some((top, chain)) = v.chain(id)? else { return Ok(None) };
     match top {
         schema::PARENT_BOXES => Ok(Some(super::database::cell_box::disk_path(&chain))),
         schema::PARENT_TRASH => {
@@ -430,14 +500,21 @@ pub fn received<T>(answer: Result<Result<T>, oneshot::error::RecvError>) -> Resu
     answer.unwrap_or_else(|_| Err(Error::CellMissing))
 }
 
-impl Drop for Cell {
-    fn drop(&mut self) {
+impl Cell {
+    /// Ends the writer, with everything settled. Who still uses the cell can read what is open, and change nothing.
+    pub(crate) fn shut(&self) {
         self.queue.stop();
-        if let Some(thread) = self.writer.take()
+        if let Some(thread) = locked(&self.writer).take()
             && thread.join().is_err()
         {
             tracing::error!(cell = self.core.name, "the writer panicked");
         }
+    }
+}
+
+impl Drop for Cell {
+    fn drop(&mut self) {
+        self.shut();
         if let Err(e) = self.core.lease.release_open(self.core.number) {
             tracing::error!(error = %e, cell = self.core.name, "cannot release the cell");
         }

@@ -44,6 +44,8 @@ pub enum Problem {
     Litter,
     /// A link, device, FIFO or socket, or a name that cannot be served. Reported only.
     NotServed,
+    /// The cell's database cannot be read. Never mended.
+    Unreadable,
 }
 
 impl Problem {

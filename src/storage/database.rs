@@ -2,12 +2,14 @@
 
 pub mod acl;
 pub mod cell_box;
+pub mod cell_root;
 pub mod control;
 pub mod job;
 pub mod pending;
 pub mod property;
 pub mod resource;
 pub mod schema;
+pub mod taken;
 pub mod tx;
 
 pub use resource::{Kind, Resource};

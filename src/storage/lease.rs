@@ -4,10 +4,11 @@
 //! pending or registered carries its owner's number, and only what belongs to a dead owner is cleaned up by others. This
 //! is the place where a later version leases cells to nodes.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::{Error, Result};
 use crate::base::id::{self, OwnerId};
@@ -24,6 +25,8 @@ const CELL_OPEN: u64 = 1 << 40;
 pub struct Lease {
     file: Arc<File>,
     owner: OwnerId,
+    /// How many times this process has each cell open: a lock of the file is held once, however often it is taken.
+    open: Arc<Mutex<HashMap<i64, usize>>>,
 }
 
 impl Lease {
@@ -42,7 +45,7 @@ impl Lease {
             if sys::try_lock_byte(&file, OWNERS + owner as u64, LockKind::Exclusive)
                 .map_err(Error::io("lock", shown.clone()))?
             {
-                return Ok(Self { file: Arc::new(file), owner });
+                return Ok(Self { file: Arc::new(file), owner, open: Arc::default() });
             }
         }
     }
@@ -79,18 +82,46 @@ impl Lease {
         Ok(CellLock { lease: self, number })
     }
 
-    /// Says that this process has the cell open.
+    fn open_counts(&self) -> MutexGuard<'_, HashMap<i64, usize>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that this process has the cell open once more; false while another process has it alone.
     pub fn hold_open(&self, number: i64) -> io::Result<bool> {
-        sys::try_lock_byte(&self.file, CELL_OPEN + number as u64, LockKind::Shared)
+        let mut counts = self.open_counts();
+        let count = counts.entry(number).or_default();
+        if *count == 0 && !sys::try_lock_byte(&self.file, CELL_OPEN + number as u64, LockKind::Shared)? {
+            return Ok(false);
+        }
+        *count += 1;
+        Ok(true)
     }
 
+    /// Takes back one [`Self::hold_open`].
     pub fn release_open(&self, number: i64) -> io::Result<()> {
-        sys::unlock_byte(&self.file, CELL_OPEN + number as u64)
+        let mut counts = self.open_counts();
+        let count = counts.entry(number).or_default();
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(&number);
+            sys::unlock_byte(&self.file, CELL_OPEN + number as u64)?;
+        }
+        Ok(())
     }
 
-    /// Takes a cell from everybody else; false while another process has it open.
+    /// Takes a cell from all other processes; false while one has it open.
     pub fn take_alone(&self, number: i64) -> io::Result<bool> {
         sys::try_lock_byte(&self.file, CELL_OPEN + number as u64, LockKind::Exclusive)
+    }
+
+    /// Ends [`Self::take_alone`]; what this process still has open stays held.
+    pub fn end_alone(&self, number: i64) -> io::Result<()> {
+        let counts = self.open_counts();
+        if counts.contains_key(&number) {
+            sys::lock_byte(&self.file, CELL_OPEN + number as u64, LockKind::Shared)
+        } else {
+            sys::unlock_byte(&self.file, CELL_OPEN + number as u64)
+        }
     }
 }
 

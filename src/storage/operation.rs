@@ -7,8 +7,11 @@ pub mod install;
 pub mod look;
 pub mod mkcol;
 pub mod move_to;
+pub mod proppatch;
 pub mod put;
+pub mod set_acl;
 
+use super::cell::Cell;
 use super::database::cell_box::Lookup;
 use super::database::resource::Resource;
 use super::database::{Kind, View};
@@ -52,4 +55,15 @@ pub(crate) fn member_path(parent: &Lookup, name: &str) -> String {
 /// Whether a collection of this kind takes files and collections as members.
 pub(crate) fn takes_members(kind: Kind) -> bool {
     kind == Kind::Collection
+}
+
+/// Whether something new can take the path, as far as rows tell: what is refused here need not be received. The operation
+/// itself decides again.
+pub fn check_new(cell: &Cell, lookup: &Lookup, path: &ResourcePath) -> Result<()> {
+    place_for(lookup, path)?;
+    let parent = lookup.nearest();
+    if !takes_members(parent.kind) {
+        return Err(Error::NotCollection);
+    }
+    if parent.children >= cell.core.limits.children { Err(Error::ChildLimit) } else { Ok(()) }
 }

@@ -12,9 +12,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
 
-pub use index::CellRecord;
 use index::Index;
+pub use index::{CellOrder, CellRecord};
 
 use super::cell::{Cell, Limits};
 use super::database::cell_box::{CellBox, MAIN_BOX};
@@ -66,8 +67,20 @@ pub struct Unit {
     disk: Disk,
     limits: Limits,
     settler: Settler,
+    settling: Option<JoinHandle<()>>,
     index: Mutex<Index>,
     open: Mutex<HashMap<i64, Arc<Cell>>>,
+}
+
+/// A condition on a cell's record.
+pub type RecordGuard<'g> = &'g dyn Fn(&CellRecord) -> Result<()>;
+
+/// The refusal of a name whose directory exists.
+fn taken(error: Error) -> Error {
+    match error {
+        Error::Io { source, .. } if source.raw_os_error() == Some(libc::EEXIST) => Error::Exists,
+        other => other,
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -102,8 +115,9 @@ impl Unit {
         }
         let index = Index::open(&root.join("unit.db"))?;
         let root = root.canonicalize().map_err(Error::io("look at", shown(root)))?;
-        let settler = Settler::start()?;
-        Ok(Self { root, id, lease, disk, limits, settler, index: Mutex::new(index), open: Mutex::default() })
+        let (settler, settling) = Settler::start()?;
+        let (index, open, settling) = (Mutex::new(index), Mutex::default(), Some(settling));
+        Ok(Self { root, id, lease, disk, limits, settler, settling, index, open })
     }
 
     pub fn root(&self) -> &Path {
@@ -183,9 +197,21 @@ impl Unit {
 
     /// Cells in the order of their creation, after `skip` others; directories that somebody put there are adopted first.
     pub fn cells(&self, skip: usize, limit: usize) -> Result<Vec<CellRecord>> {
+        self.cells_by(CellOrder::Creation, skip, limit)
+    }
+
+    /// As [`Unit::cells`], in another order.
+    pub fn cells_by(&self, order: CellOrder, skip: usize, limit: usize) -> Result<Vec<CellRecord>> {
         let mut index = locked(&self.index);
         self.notice_directories(&mut index)?;
-        index.list(skip, limit)
+        index.list(order, skip, limit)
+    }
+
+    /// Up to `limit` cells whose numbers are greater than `number`, in the order of their creation.
+    pub fn cells_after(&self, number: i64, limit: usize) -> Result<Vec<CellRecord>> {
+        let mut index = locked(&self.index);
+        self.notice_directories(&mut index)?;
+        index.list_after(number, limit)
     }
 
     pub fn count_cells(&self) -> Result<usize> {
@@ -214,7 +240,7 @@ impl Unit {
             }
             there.insert(name);
         }
-        for record in index.list(0, usize::MAX)? {
+        for record in index.list(CellOrder::Creation, 0, usize::MAX)? {
             if !there.contains(&record.name) {
                 index.remove(record.number)?;
             }
@@ -246,39 +272,54 @@ impl Unit {
         let now = clock::now_ms();
         let made = build_cell(&staged, &uuid, now).and_then(|()| {
             let cells = self.root.join("cells");
+            // Whoever looks in between would take the directory for one that somebody put there.
+            let mut index = locked(&self.index);
             rename_new(&staged, &cells.join(name))?;
-            sync_directory(&cells)
+            sync_directory(&cells)?;
+            index.insert(name, &uuid, now)
         });
-        if let Err(e) = made {
+        made.map_err(|e| {
             drop(fs::remove_dir_all(&staged));
-            return Err(match e {
-                Error::Io { source, .. } if source.raw_os_error() == Some(libc::EEXIST) => Error::Exists,
-                other => other,
-            });
-        }
-        locked(&self.index).insert(name, &uuid, now)
+            taken(e)
+        })
     }
 
     /// Gives a cell another name. Fails with `InUse` while another process has it open.
     pub fn rename_cell(&self, name: &str, new_name: &str) -> Result<CellRecord> {
+        self.rename_cell_if(name, new_name, &|_| Ok(()))
+    }
+
+    /// As [`Unit::rename_cell`]; `guard` sees the record at the moment of the change.
+    pub fn rename_cell_if(&self, name: &str, new_name: &str, guard: RecordGuard<'_>) -> Result<CellRecord> {
         let record = self.record(name)?.ok_or(Error::CellMissing)?;
+        guard(&record)?;
         if name == new_name {
-            return locked(&self.index).update(record.number, name);
+            let mut index = locked(&self.index);
+            guard(&index.find(name)?.ok_or(Error::CellMissing)?)?;
+            return index.update(record.number, name);
         }
         if self.record(new_name)?.is_some() {
             return Err(Error::Exists);
         }
         let _alone = self.close_for_good(&record)?;
         let cells = self.root.join("cells");
-        rename_new(&cells.join(name), &cells.join(new_name))?;
+        let mut index = locked(&self.index);
+        guard(&index.find(name)?.filter(|r| r.number == record.number).ok_or(Error::CellMissing)?)?;
+        rename_new(&cells.join(name), &cells.join(new_name)).map_err(taken)?;
         sync_directory(&cells)?;
-        locked(&self.index).update(record.number, new_name)
+        index.update(record.number, new_name)
     }
 
     /// Deletes a cell with all it holds; what takes long is done afterwards. Fails with `InUse` while another process has it
     /// open, and with `NotEmpty` if `only_empty` and it holds a box, a control object or anything in its main box.
     pub fn delete_cell(&self, name: &str, only_empty: bool) -> Result<()> {
+        self.delete_cell_if(name, only_empty, &|_| Ok(()))
+    }
+
+    /// As [`Unit::delete_cell`]; `guard` sees the record at the moment of the change.
+    pub fn delete_cell_if(&self, name: &str, only_empty: bool, guard: RecordGuard<'_>) -> Result<()> {
         let record = self.record(name)?.ok_or(Error::CellMissing)?;
+        guard(&record)?;
         if only_empty {
             let cell = self.open_cell(&record)?;
             cell.refresh(MAIN_BOX, &crate::base::path::ResourcePath::root())?;
@@ -288,9 +329,12 @@ impl Unit {
         }
         let alone = self.close_for_good(&record)?;
         let doomed = self.root.join("staging").join(format!("{:x}-{}", self.lease.owner(), id::uuid22()));
+        let mut index = locked(&self.index);
+        guard(&index.find(name)?.filter(|r| r.number == record.number).ok_or(Error::CellMissing)?)?;
         rename_new(&self.cell_path(name), &doomed)?;
         sync_directory(&self.root.join("cells"))?;
-        locked(&self.index).remove(record.number)?;
+        index.remove(record.number)?;
+        drop(index);
         drop(alone);
         std::thread::spawn(move || {
             if let Err(e) = fs::remove_dir_all(&doomed) {
@@ -302,13 +346,9 @@ impl Unit {
 
     /// Closes a cell here and keeps other processes from opening it. Requests that still use it see `CellMissing`.
     fn close_for_good(&self, record: &CellRecord) -> Result<Alone<'_>> {
-        let cell = locked(&self.open).remove(&record.number);
-        if let Some(cell) = cell {
-            match Arc::try_unwrap(cell) {
-                Ok(cell) => drop(cell),
-                // Its last user closes it; the directory will not be at its place for what that user still does.
-                Err(shared) => drop(shared),
-            }
+        if let Some(cell) = locked(&self.open).remove(&record.number) {
+            // There is one writer for a cell in a process, so this one ends before another can begin.
+            cell.shut();
         }
         if !self.lease.take_alone(record.number).map_err(Error::io("lock", "the cell"))? {
             return Err(Error::InUse);
@@ -362,10 +402,14 @@ impl Unit {
 }
 
 impl Drop for Unit {
-    /// Another process, or this one, can serve the unit as soon as this returns, if nobody else holds a cell.
     fn drop(&mut self) {
         self.close();
-        self.settler.drain();
+        self.settler.quit();
+        if let Some(thread) = self.settling.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the settler panicked");
+        }
     }
 }
 
@@ -378,7 +422,7 @@ struct Alone<'u> {
 
 impl Drop for Alone<'_> {
     fn drop(&mut self) {
-        if let Err(e) = self.lease.release_open(self.number) {
+        if let Err(e) = self.lease.end_alone(self.number) {
             tracing::error!(error = %e, cell = self.number, "cannot release the cell");
         }
     }

@@ -4,8 +4,10 @@
 //! to 1 MiB, one chunk ahead of the client; a read that fails or comes up short breaks the connection.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::future::Future;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -27,6 +29,12 @@ const CHUNK: u64 = 1024 * 1024;
 pub trait ReadAt: Send + 'static {
     /// Reads some bytes at the offset: at least one, unless the end is reached or `buf` is empty.
     fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
+}
+
+impl ReadAt for File {
+    fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        FileExt::read_at(self, buf, offset)
+    }
 }
 
 /// A piece of a body.

@@ -137,7 +137,7 @@ fn the_log_has_a_line_for_each_request_and_no_secret() {
     let json: serde_json::Value = serde_json::from_str(line).expect("JSON");
     assert_eq!(
         (&json["method"], &json["path"], &json["status"], &json["code"]),
-        (&"GET".into(), &"/nothing".into(), &404.into(), &"PR404-MC-0001".into())
+        (&"GET".into(), &"/nothing".into(), &404.into(), &"PR404-DV-0003".into())
     );
     assert!(json["bytes"].as_u64().expect("a number") > 0 && json["ms"].is_number());
     assert!(!log.contains("s3cret") && !log.contains("t0ken"), "{log}");

@@ -7,5 +7,7 @@
 
 mod client;
 mod command_line;
+mod crash;
 mod harness;
+mod layering;
 mod protocol;

@@ -5,6 +5,7 @@ use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
 use super::resource::Resource;
+use super::taken::Taken;
 use super::tx::{Tx, View};
 use crate::base::id::{OwnerId, ResourceId};
 use crate::storage::error::{Error, Result};
@@ -57,6 +58,8 @@ pub enum Undo {
         id: ResourceId,
         version: i64,
     },
+    /// Write rows that were removed.
+    PutBack(Taken),
     /// Remove a box's row.
     RemoveBox {
         id: ResourceId,
@@ -254,6 +257,7 @@ impl Tx<'_> {
                 Undo::Unbury { parent, id } => self.unbury(*parent, *id)?,
                 Undo::Ungone { id, version } => self.remove_gone(*id, *version)?,
                 Undo::RemoveBox { id } => self.remove_box(*id)?,
+                Undo::PutBack(taken) => self.put_back(taken)?,
                 Undo::RenameBox { id, name } => {
                     self.run("rename a box", "UPDATE box SET name=?2 WHERE id=?1", params![id, name])?;
                 }

@@ -1,5 +1,7 @@
 //! Resources: boxes' roots, collections and files, one row each, found by parent and name or by number.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use rusqlite::{Row, params};
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +134,12 @@ impl View<'_> {
         self.each("list children", query, params![parent], |row| Ok(each(Resource::from_row(row)?)))
     }
 
+    /// The children that are no files.
+    pub fn child_collections(&self, parent: ResourceId) -> Result<Vec<Resource>> {
+        let query = sql!("SELECT ", COLUMNS, " FROM resource WHERE parent = ?1 AND kind <> 2 ORDER BY name");
+        self.all("list collections", query, params![parent], Resource::from_row)
+    }
+
     /// Up to `limit` children whose names come after `after`, in the order of their names' bytes.
     pub fn children_after(&self, parent: ResourceId, after: &str, limit: usize) -> Result<Vec<Resource>> {
         let query = sql!("SELECT ", COLUMNS, " FROM resource WHERE parent = ?1 AND name > ?2 ORDER BY name LIMIT ?3");
@@ -154,6 +162,29 @@ impl View<'_> {
         }
         chain.reverse();
         Ok(Some((at, chain)))
+    }
+}
+
+impl View<'_> {
+    /// What tells one state of a tree from another: it changes with every change of a resource in the tree, of its
+    /// properties and of its list, and with every arrival and departure. None if the resource is not there.
+    pub fn fingerprint(&self, id: ResourceId) -> Result<Option<u64>> {
+        let Some(top) = self.resource(id)? else { return Ok(None) };
+        let mut hasher = DefaultHasher::new();
+        let mut add = |r: &Resource| (r.id, r.parent, r.seq, r.version, r.stamp, &r.name).hash(&mut hasher);
+        add(&top);
+        let mut waiting = vec![(top.id, top.is_file())];
+        while let Some((id, is_file)) = waiting.pop() {
+            if is_file {
+                continue;
+            }
+            self.children(id, |row| {
+                add(&row);
+                waiting.push((row.id, row.is_file()));
+                Ok(())
+            })?;
+        }
+        Ok(Some(hasher.finish()))
     }
 }
 

@@ -88,11 +88,18 @@ impl Operation for CreateBox {
     }
 }
 
+/// What becomes of a box's schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SchemaChange {
+    Keep,
+    To(Option<String>),
+}
+
 /// Changes a box's name or schema.
 pub struct UpdateBox {
     pub name: String,
     pub new_name: String,
-    pub schema: Option<String>,
+    pub schema: SchemaChange,
     pub guard: BoxGuard,
 }
 
@@ -110,7 +117,11 @@ impl Operation for UpdateBox {
         if self.new_name != self.name && ctx.tx.cell_box(&self.new_name)?.is_some() {
             return Err(Error::Exists);
         }
-        if let Some(schema) = &self.schema
+        let schema = match &self.schema {
+            SchemaChange::Keep => before.schema.clone(),
+            SchemaChange::To(schema) => schema.clone(),
+        };
+        if let Some(schema) = &schema
             && ctx.tx.box_with_schema(schema)?.is_some_and(|b| b.id != before.id)
         {
             return Err(Error::SchemaTaken);
@@ -118,7 +129,7 @@ impl Operation for UpdateBox {
         ctx.tx.touch_control();
         let after = CellBox {
             name: self.new_name.clone(),
-            schema: self.schema.clone(),
+            schema,
             version: before.version + 1,
             updated_ms: ctx.tx.now_ms(),
             seq: ctx.tx.seq(),
@@ -174,15 +185,18 @@ impl Operation for DeleteBox {
         let root = lookup.nearest().clone();
         ctx.settle_below(&path)?;
         ctx.tx.touch_control();
-        ctx.tx.remove_bound_objects(cell_box.id)?;
-        ctx.tx.remove_jobs_of(cell_box.id)?;
-        ctx.tx.remove_box(cell_box.id)?;
+        let mut decision = Decision { op: "delete box", id: root.id, ..Decision::rows(()) };
+        decision.undo = take_bound(ctx, cell_box.id)?;
         let seq = ctx.tx.seq();
         ctx.tx.bury(&root)?;
         ctx.tx.place_resource(root.id, PARENT_TRASH, &root.id.to_string(), seq)?;
         let name = format!("gone/{}", ctx.staging_name());
         ctx.tx.insert_gone(&Gone { id: root.id, version: root.version, name: name.clone(), seq, tree: true })?;
-        let mut decision = Decision { op: "delete box", id: root.id, ..Decision::rows(()) };
+        decision.undo.extend([
+            Undo::Unbury { parent: PARENT_BOXES, id: root.id },
+            Undo::Place { id: root.id, parent: PARENT_BOXES, name: self.name.clone() },
+            Undo::Ungone { id: root.id, version: root.version },
+        ]);
         let boxes = ctx.directory("boxes")?;
         let there = tree::stat_name(boxes.as_fd(), &self.name).map_err(Error::errno("look at", self.name.clone()))?;
         // A box whose directory was removed by hand is a row alone.
@@ -196,6 +210,29 @@ impl Operation for DeleteBox {
         }
         Ok(decision)
     }
+}
+
+/// Removes a box's row and what is bound to it; returns what puts it back.
+fn take_bound(ctx: &Context<'_>, id: ResourceId) -> Result<Vec<Undo>> {
+    let ext_roles = "IN (SELECT e.id FROM ext_role e JOIN relation r ON e.relation=r.id WHERE r.box=?1)";
+    let link = |side: &str| {
+        format!(
+            "({side}_kind='Role' AND {side} IN (SELECT id FROM role WHERE box=?1)) OR \
+             ({side}_kind='Relation' AND {side} IN (SELECT id FROM relation WHERE box=?1)) OR \
+             ({side}_kind='ExtRole' AND {side} {ext_roles})"
+        )
+    };
+    let taken = [
+        ctx.tx.take_rows("link", &format!("{} OR {}", link("a"), link("b")), id)?,
+        ctx.tx.take_rows("ace", "role IN (SELECT id FROM role WHERE box=?1)", id)?,
+        ctx.tx.take_rows("ext_role", &format!("id {ext_roles}"), id)?,
+        ctx.tx.take_rows("role", "box=?1", id)?,
+        ctx.tx.take_rows("relation", "box=?1", id)?,
+        ctx.tx.take_rows("rule", "box=?1", id)?,
+        ctx.tx.take_rows("job", "box=?1", id)?,
+        ctx.tx.take_rows("box", "id=?1", id)?,
+    ];
+    Ok(taken.into_iter().map(Undo::PutBack).collect())
 }
 
 /// A directory in `boxes/` without a row becomes a box without schema.

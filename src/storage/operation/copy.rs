@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::base::id::ResourceId;
 use crate::storage::build::{self, BuildTree, NewRow};
-use crate::storage::cell::Cell;
+use crate::storage::cell::{Cell, Version};
 use crate::storage::database::cell_box::Lookup;
 use crate::storage::database::pending::{How, Step, Undo};
 use crate::storage::database::property::Property;
@@ -107,7 +107,7 @@ fn copy_file(
         let row = v.resource(row.id)?.ok_or(Error::Missing)?;
         Ok((row.clone(), v.properties(row.id)?))
     })?;
-    let content = source.open_version(&row, &from.disk_path())?.ok_or(Error::Missing)?;
+    let content = source.open_version(&Version::of(&row), &from.disk_path())?.ok_or(Error::Missing)?;
     drop(pin);
     let mut upload = target.upload()?;
     let mut buffer = vec![0; (row.size.clamp(1, 1 << 20)) as usize];
@@ -308,7 +308,7 @@ impl<'c> Hidden<'c> {
             return Ok(Resource { ino, dir_mtime_ns: 0, ..row });
         }
         let from = source
-            .open_version(&original.row, &original.path)?
+            .open_version(&Version::of(&original.row), &original.path)?
             .ok_or_else(|| Error::Inconsistent(format!("{} was removed by hand", original.path)))?;
         let file = self.tree.create(path)?;
         copy_bytes(&from, file.file(), row.size as u64).map_err(Error::io("copy", row.name.clone()))?;

@@ -111,3 +111,63 @@ fn copy_of_a_tree_over_another() {
 fn change_of_a_property() {
     fail_everywhere("proppatch", |w| w.set("d/x", "other"));
 }
+
+#[test]
+fn delete_of_a_box_with_roles_and_their_grants() {
+    use crate::storage::database::acl::{Ace, Acl};
+    use crate::storage::database::control::ObjectKind;
+    use crate::storage::operation::boxes::{CreateBox, DeleteBox};
+    use crate::storage::writer::Change;
+
+    let plan = Arc::new(FaultPlan::default());
+    let mut w = World::new().reopen(Some(plan.clone()));
+    let fill = |w: &World| {
+        let cell = w.cell();
+        cell.change(CreateBox { name: "doomed".to_owned(), schema: Some("https://s/".to_owned()) }).expect("a box");
+        cell.change(Change(|ctx: &Context<'_>| {
+            let id = ctx.tx.cell_box("doomed")?.expect("the box").id;
+            let role = ctx.tx.insert_object(ObjectKind::Role, "r", id, "")?;
+            let relation = ctx.tx.insert_object(ObjectKind::Relation, "rel", id, "")?;
+            ctx.tx.insert_link((ObjectKind::Role, role.id), (ObjectKind::Relation, relation.id))?;
+            let root = ctx.tx.lookup("b", &ResourcePath::root())?;
+            let aces = vec![Ace { role: Some(role.id), privileges: 1 }];
+            ctx.tx.set_resource_acl(root.nearest(), &Acl { require_schema: None, aces })
+        }))
+        .expect("bound objects");
+    };
+    let state = |w: &World| {
+        let root = w.cell().lookup("b", &ResourcePath::root()).expect("the box").nearest().id;
+        let rows = w.cell().read(|v| {
+            let roles = v.objects(ObjectKind::Role)?.len() + v.objects(ObjectKind::Relation)?.len();
+            Ok((v.cell_box("doomed")?.is_some(), roles, v.acl(root)?.aces.len()))
+        });
+        (rows.expect("rows"), w.dir.path().join("unit/cells/c/boxes/doomed").exists())
+    };
+    let delete = |w: &World| {
+        w.cell().change(DeleteBox { name: "doomed".to_owned(), recursive: true, guard: Box::new(|_| Ok(())) })
+    };
+    fill(&w);
+    let before = state(&w);
+    assert_eq!(before, ((true, 2, 1), true));
+    plan.calls.store(0, SeqCst);
+    delete(&w).expect("deleted");
+    let calls = plan.calls.load(SeqCst);
+    assert_eq!(state(&w), ((false, 0, 0), false));
+    for n in 1..=calls {
+        fill(&w);
+        plan.calls.store(0, SeqCst);
+        plan.fail_at.store(n, SeqCst);
+        let result = delete(&w);
+        plan.fail_at.store(0, SeqCst);
+        // A failed commit is looked into by the next change.
+        w.put("probe", b"alive").expect("the cell takes writes");
+        let now = state(&w);
+        let after = ((false, 0, 0), false);
+        assert!(now == after || (result.is_err() && now == before), "call {n}: {result:?}: {now:?}");
+        w = w.reopen(Some(plan.clone()));
+        assert_eq!(state(&w), now, "call {n}, opened again");
+        if now == before {
+            delete(&w).expect("deleted");
+        }
+    }
+}

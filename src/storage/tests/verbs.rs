@@ -100,7 +100,10 @@ fn a_pinned_moment_keeps_what_is_replaced_deleted_and_moved() {
     w.delete("e").expect("delete the tree");
     for (row, expected) in rows.iter().zip([b"old x", b"old y"]) {
         let place = format!("boxes/b/d/{}", row.name);
-        let mut file = cell.open_version(row, &place).expect("an answer").expect("the content");
+        let mut file = cell
+            .open_version(&crate::storage::cell::Version::of(row), &place)
+            .expect("an answer")
+            .expect("the content");
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).expect("readable");
         assert_eq!(bytes, expected);

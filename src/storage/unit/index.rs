@@ -30,6 +30,24 @@ pub struct CellRecord {
     pub updated_ms: i64,
 }
 
+/// The order of a list of cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CellOrder {
+    Creation,
+    Name,
+    NameReversed,
+}
+
+impl CellOrder {
+    fn clause(self) -> &'static str {
+        match self {
+            Self::Creation => "number",
+            Self::Name => "name",
+            Self::NameReversed => "name DESC",
+        }
+    }
+}
+
 fn record(r: &Row<'_>) -> rusqlite::Result<CellRecord> {
     Ok(CellRecord {
         number: r.get(0)?,
@@ -93,8 +111,13 @@ impl Index {
         read().map_err(Error::database("list cells"))
     }
 
-    pub(super) fn list(&self, skip: usize, limit: usize) -> Result<Vec<CellRecord>> {
-        let query = format!("SELECT {COLUMNS} FROM cell ORDER BY number LIMIT ?1 OFFSET ?2");
+    pub(super) fn list_after(&self, number: i64, limit: usize) -> Result<Vec<CellRecord>> {
+        let query = format!("SELECT {COLUMNS} FROM cell WHERE number>?1 ORDER BY number LIMIT ?2");
+        self.rows(&query, params![number, i64::try_from(limit).unwrap_or(i64::MAX)])
+    }
+
+    pub(super) fn list(&self, order: CellOrder, skip: usize, limit: usize) -> Result<Vec<CellRecord>> {
+        let query = format!("SELECT {COLUMNS} FROM cell ORDER BY {} LIMIT ?1 OFFSET ?2", order.clause());
         self.rows(&query, params![i64::try_from(limit).unwrap_or(i64::MAX), skip as i64])
     }
 

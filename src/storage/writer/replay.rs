@@ -17,9 +17,10 @@ use crate::storage::database::{Tx, View, job::JobState};
 use crate::storage::error::{Error, Result};
 use crate::storage::tree;
 
-/// Opens a cell to work: replays, fails jobs that died, clears `staging/`. The write lock must be held.
+/// Opens a cell to work: replays, fails jobs that died, clears `staging/`. The write lock must be held, and this process must
+/// not have another writer for the cell: what is pending in its own name was left by an earlier opening.
 pub(crate) fn recover(core: &Core, conn: &Connection) -> Result<()> {
-    replay(core, conn)?;
+    replay_all(core, conn)?;
     in_transaction(core, conn, |tx| {
         forget_dead_generations(core, tx)?;
         bury_hidden(core, tx)
@@ -174,10 +175,12 @@ fn forget_dead_generations(core: &Core, tx: &Tx<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Trees that a dead process was building go to the trash; an install among them is reported as failed and its box stays, empty.
+/// Trees that a dead process was building, or this one before it closed the cell, go to the trash; an install among them is
+/// reported as failed and its box stays, empty.
 fn bury_hidden(core: &Core, tx: &Tx<'_>) -> Result<()> {
     for mut job in tx.running_jobs()? {
-        if core.lease.is_alive(job.owner).map_err(Error::io("look for", "owners"))? {
+        let own = job.owner == core.lease.owner();
+        if !own && core.lease.is_alive(job.owner).map_err(Error::io("look for", "owners"))? {
             continue;
         }
         job.state = JobState::Failed;
@@ -186,7 +189,7 @@ fn bury_hidden(core: &Core, tx: &Tx<'_>) -> Result<()> {
         tx.update_job(&job)?;
     }
     for hidden in tx.all_children(PARENT_HIDDEN)? {
-        if core.staged_by_the_living(&hidden.name)? {
+        if !core.staged_by_this_process(&hidden.name) && core.staged_by_the_living(&hidden.name)? {
             continue;
         }
         let Some(cell_box) = tx.cell_box_by_id(hidden.id)? else {

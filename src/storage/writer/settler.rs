@@ -5,6 +5,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::JoinHandle;
 
 use super::Message;
 use crate::storage::cell::Core;
@@ -25,8 +26,7 @@ pub(super) struct SyncJob {
 enum Job {
     Sync(SyncJob),
     Remove(Arc<Core>, Vec<Gone>),
-    /// Answers when everything before it is done.
-    Drain(Sender<()>),
+    Quit,
 }
 
 /// The way to a unit's settler.
@@ -36,26 +36,23 @@ pub struct Settler {
 }
 
 impl Settler {
-    /// Starts the thread; it ends when every handle is dropped.
-    pub fn start() -> Result<Self> {
+    /// Starts the thread.
+    pub fn start() -> Result<(Self, JoinHandle<()>)> {
         let (jobs, queue) = mpsc::channel();
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("settler".to_owned())
             .spawn(move || work(&queue))
             .map_err(Error::io("start a thread", "settler"))?;
-        Ok(Self { jobs })
+        Ok((Self { jobs }, thread))
+    }
+
+    /// Ends the thread once it has done what it was given.
+    pub(crate) fn quit(&self) {
+        drop(self.jobs.send(Job::Quit));
     }
 
     pub(super) fn sync(&self, job: SyncJob) {
         drop(self.jobs.send(Job::Sync(job)));
-    }
-
-    /// Waits until what was handed over is done and nothing here holds a cell.
-    pub(crate) fn drain(&self) {
-        let (reply, done) = mpsc::channel();
-        if self.jobs.send(Job::Drain(reply)).is_ok() && done.recv().is_err() {
-            tracing::error!("the settler has ended");
-        }
     }
 
     pub(crate) fn remove(&self, core: Arc<Core>, gone: Vec<Gone>) {
@@ -68,7 +65,7 @@ fn work(queue: &Receiver<Job>) {
         match job {
             Job::Sync(job) => sync(job),
             Job::Remove(core, gone) => reap::remove(&core, &gone),
-            Job::Drain(reply) => drop(reply.send(())),
+            Job::Quit => return,
         }
     }
 }

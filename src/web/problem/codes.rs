@@ -173,6 +173,7 @@ codes! {
     LinkExists "PR409-OD-0002" "Links exists already."
     EntityExists "PR409-OD-0003" "The entity already exists."
     EntityExistsNamed "PR409-OD-0004" "The entity already exists. [{0}]"
+    EntityExistsLinked "PR409-OD-0005" "The entity already exists. [{0}]"
     IfMatchRequired "PR412-OD-0001" "If-Match header is required."
     EntityEtagMismatch "PR412-OD-0002" "ETag does not match."
     EntityConflict "PR412-OD-0003" "Conflict."

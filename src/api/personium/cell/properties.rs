@@ -1,0 +1,104 @@
+//! PROPFIND and PROPPATCH of a cell.
+
+use http::HeaderMap;
+
+use super::super::call::Call;
+use super::super::listing::{self, Depth, Prop, Update, Wanted};
+use super::{acl, tagged};
+use crate::base::path::ResourcePath;
+use crate::base::xml::DAV;
+use crate::storage::database::View;
+use crate::storage::database::cell_box::CellBox;
+use crate::storage::database::cell_root::{CELL_ROOT, CellRoot};
+use crate::storage::database::property::Property;
+use crate::storage::writer::{Change, Context};
+use crate::web::auth::Place;
+use crate::web::problem::Problem;
+use crate::web::{Body, Response};
+
+/// What a PROPFIND shows of a cell, read at one moment.
+struct Shown {
+    root: CellRoot,
+    properties: Vec<Property>,
+    acl: String,
+    boxes: Vec<CellBox>,
+}
+
+/// Answers a PROPFIND: the cell; at Depth 1 its boxes and the snapshot area too. Without `Depth` it is the cell alone.
+pub(super) fn propfind(call: &Call) -> Result<Response, Problem> {
+    call.require_unit(Place::Open)?;
+    let wanted = Wanted::parse(&call.body)?;
+    let depth = listing::depth(&call.headers, Some(Depth::Zero))?;
+    let url = call.base_url();
+    let shown = call.open()?.read(|view| {
+        let boxes = if depth == Depth::One { view.boxes()? } else { Vec::new() };
+        let properties = view.properties(CELL_ROOT)?;
+        Ok(Shown { root: view.cell_root()?, properties, acl: acl::show(view, &url)?, boxes })
+    });
+    let shown = shown.map_err(|e| call.failed(e))?;
+    let mut out = Vec::new();
+    let mut write = || {
+        listing::begin(&mut out)?;
+        listing::resource(&mut out, url.trim_end_matches('/'), &cell_props(&shown), &wanted)?;
+        if depth == Depth::One {
+            for cell_box in &shown.boxes {
+                let href = call.asked.resource(&call.cell, &cell_box.name, &ResourcePath::root());
+                let props = listing::collection(Some((cell_box.created_ms, cell_box.updated_ms)));
+                listing::resource(&mut out, &href, &props, &wanted)?;
+            }
+            let area = listing::collection(Some((shown.root.created_ms, shown.root.updated_ms)));
+            listing::resource(&mut out, &format!("{url}__snapshot"), &area, &wanted)?;
+        }
+        listing::end(&mut out)
+    };
+    write().expect("invariant: a vector takes what is written");
+    Ok(tagged(listing::multistatus(Body::Text(out.into())), &shown.root))
+}
+
+fn cell_props(shown: &Shown) -> Vec<Prop> {
+    let mut props = listing::collection(Some((shown.root.created_ms, shown.root.updated_ms)));
+    props.push(Prop::personium("cellstatus", "normal"));
+    props.push(Prop::new(DAV, "acl", shown.acl.clone()));
+    props.extend(shown.properties.iter().map(|p| Prop::new(&p.ns, &p.local, p.xml.clone())));
+    props
+}
+
+/// Answers a PROPPATCH: all instructions or none.
+pub(super) fn proppatch(call: &Call) -> Result<Response, Problem> {
+    call.require_unit(Place::Open)?;
+    let updates = listing::updates(&call.body)?;
+    let cell = call.open()?;
+    let answer = listing::patched(call.base_url().trim_end_matches('/'), &updates);
+    let conditions = call.headers.clone();
+    let unchanged = |view: &View<'_>| view.cell_root();
+    let root = if listing::all_allowed(&updates) {
+        cell.change(Change(move |ctx: &Context<'_>| {
+            check(&conditions, ctx.tx)?;
+            for update in &updates {
+                match update {
+                    Update::Set(Prop { ns, local, xml }) => {
+                        let property = Property { ns: ns.clone(), local: local.clone(), xml: xml.clone() };
+                        ctx.tx.set_property(CELL_ROOT, &property)?;
+                    }
+                    Update::Remove { ns, local } => drop(ctx.tx.remove_property(CELL_ROOT, ns, local)?),
+                }
+            }
+            ctx.tx.touch_cell_root()
+        }))
+    } else {
+        cell.read(unchanged)
+    };
+    Ok(tagged(answer, &root.map_err(|e| call.failed(e))?))
+}
+
+/// Holds a change of the cell's root against the conditions of its request.
+pub(super) fn check(request: &HeaderMap, view: &View<'_>) -> crate::storage::Result<()> {
+    use crate::storage::Error;
+    use crate::web::conditional::{Conditions, Current, Verdict};
+    let root = view.cell_root()?;
+    let tag = root.etag().to_string();
+    match Conditions::of(request).evaluate(false, Current::of(&tag, Some(root.updated_ms))) {
+        Verdict::Proceed => Ok(()),
+        _ => Err(Error::Precondition),
+    }
+}

@@ -1,0 +1,61 @@
+//! Boxes as control objects: made, renamed, deleted when they are empty.
+
+use http::StatusCode;
+
+use super::super::call::Call;
+use super::super::odata::{Fields, created, field_problem, updated, write_allowed};
+use super::failed;
+use super::row::Row;
+use super::set::{EntityKey, Set};
+use crate::domain::names::{FieldError, is_box_name, normalize_schema};
+use crate::storage::operation::boxes::{BoxGuard, CreateBox, DeleteBox, SchemaChange, UpdateBox};
+use crate::web::conditional::Conditions;
+use crate::web::problem::Problem;
+use crate::web::{Response, response};
+
+pub(super) fn create(call: &Call) -> Result<Response, Problem> {
+    let fields = Fields::parse(&call.body, Set::Box.properties())?;
+    let name = name_of(&fields)?;
+    let schema = schema_of(&fields)?;
+    let cell = call.open()?;
+    let cell_box = cell.change(CreateBox { name, schema }).map_err(|e| failed(call, e))?;
+    let base = call.base_url();
+    let entity = cell.read(|view| Row::Box(cell_box).entity(view, &base)).map_err(|e| failed(call, e))?;
+    Ok(created(&entity))
+}
+
+fn name_of(fields: &Fields) -> Result<String, Problem> {
+    let name = fields.required("Name")?;
+    if is_box_name(&name) { Ok(name) } else { Err(field_problem(FieldError::format("Name"))) }
+}
+
+fn schema_of(fields: &Fields) -> Result<Option<String>, Problem> {
+    fields.text("Schema")?.map(|text| normalize_schema(&text).map_err(field_problem)).transpose()
+}
+
+/// PUT and MERGE: a PUT without schema takes the schema away.
+pub(super) fn update(call: &Call, key: EntityKey) -> Result<Response, Problem> {
+    let cell = call.open()?;
+    let set = Set::Box;
+    let before = cell.read(|view| Row::find(view, set, &key)?.ok_or(crate::storage::Error::Missing));
+    before.map_err(|e| failed(call, e))?;
+    let fields = Fields::parse(&call.body, set.properties())?;
+    let merge = call.method.as_str() == "MERGE";
+    let new_name = if merge && !fields.has("Name") { key.name.clone() } else { name_of(&fields)? };
+    let schema =
+        if merge && !fields.has("Schema") { SchemaChange::Keep } else { SchemaChange::To(schema_of(&fields)?) };
+    let after = cell.change(UpdateBox { name: key.name, new_name, schema, guard: guard(call) });
+    let after = after.map_err(|e| failed(call, e))?;
+    Ok(updated(after.version, after.updated_ms))
+}
+
+pub(super) fn delete(call: &Call, key: EntityKey) -> Result<Response, Problem> {
+    let operation = DeleteBox { name: key.name, recursive: false, guard: guard(call) };
+    call.open()?.change(operation).map_err(|e| failed(call, e))?;
+    Ok(response::empty(StatusCode::NO_CONTENT))
+}
+
+fn guard(call: &Call) -> BoxGuard {
+    let conditions = Conditions::of(&call.headers);
+    Box::new(move |now| Ok(write_allowed(&conditions, now.version, now.updated_ms)?))
+}

@@ -1,0 +1,155 @@
+//! `{unit}__ctl`: the entity set of cells.
+
+use http::Method;
+use serde_json::{Map, Value};
+
+use super::super::call::Call;
+use super::super::ctl::{metadata, service_document};
+use super::super::odata::{
+    Entity, Fields, Literal, Named, Options, Step, created, field_problem, found, listed, quoted, steps, updated,
+    write_allowed,
+};
+use crate::domain::names::{FieldError, is_cell_name};
+use crate::storage::Error;
+use crate::storage::unit::{CellOrder, CellRecord};
+use crate::web::auth::Place;
+use crate::web::conditional::Conditions;
+use crate::web::problem::{Code, Problem};
+use crate::web::{Response, response};
+
+const CELL: Named = Named { type_name: "UnitCtl.Cell", properties: &["Name"], navigation: &[] };
+
+const SET: &str = "OPTIONS, GET, POST";
+const ENTITY: &str = "OPTIONS, GET, PUT, MERGE, DELETE";
+
+/// Answers a request for the unit's control objects.
+pub(super) fn answer(call: &Call) -> Result<Response, Problem> {
+    let path = steps(call.rest.strip_prefix("__ctl").unwrap_or_default());
+    if !matches!(call.rest.as_bytes().get(5), None | Some(b'/')) {
+        return Err(Code::UriNotRecognized.into());
+    }
+    if let [step] = path.as_slice()
+        && step.name == "$metadata"
+    {
+        return metadata(call, "UnitCtl", &[CELL]);
+    }
+    call.require_unit(Place::Endpoint)?;
+    match path.as_slice() {
+        [] => service_document(call, &[CELL]),
+        [step, ..] if step.name != "Cell" => Err(Code::NoEntitySet.into()),
+        [step] if !step.has_key() => set(call),
+        [step] => entity(call, step),
+        [_, links, ..] if links.name == "$links" => Err(Code::ODataNoAssociation.into()),
+        [..] => Err(Code::NoNavigation.into()),
+    }
+}
+
+fn set(call: &Call) -> Result<Response, Problem> {
+    match call.method.as_str() {
+        "GET" | "HEAD" => list(call),
+        "POST" => create(call),
+        "OPTIONS" => Ok(response::options(SET)),
+        _ => Err(Call::not_allowed(SET)),
+    }
+}
+
+fn entity(call: &Call, step: &Step) -> Result<Response, Problem> {
+    if call.method == Method::OPTIONS {
+        return Ok(response::options(ENTITY));
+    }
+    if !matches!(call.method.as_str(), "GET" | "HEAD" | "PUT" | "MERGE" | "DELETE") {
+        return Err(Call::not_allowed(ENTITY));
+    }
+    let key = step.key()?.ok_or(Code::ODataKey)?;
+    let [name] = key.values(["Name"])?;
+    let name = name.unwrap_or_default();
+    match call.method.as_str() {
+        "PUT" | "MERGE" => rename(call, &name),
+        "DELETE" => delete(call, &name),
+        _ => {
+            let options = Options::of(call.query.as_deref(), &call.headers)?;
+            let record = call.unit.record(&name).map_err(|e| call.failed(e))?;
+            found(&entity_of(call, &record.ok_or(Code::NoEntity)?), &call.headers, &options)
+        }
+    }
+}
+
+fn entity_of(call: &Call, record: &CellRecord) -> Entity {
+    let mut fields = Map::new();
+    fields.insert("Name".to_owned(), Value::String(record.name.clone()));
+    Entity {
+        named: CELL,
+        uri: format!("{}__ctl/Cell({})", call.asked.unit(), quoted(&record.name)),
+        version: record.version,
+        created_ms: record.created_ms,
+        updated_ms: record.updated_ms,
+        fields,
+    }
+}
+
+/// The refusal of a cell's name.
+pub(in super::super) fn name_problem() -> Problem {
+    field_problem(FieldError::format("Name"))
+}
+
+fn checked_name(name: String) -> Result<String, Problem> {
+    if is_cell_name(&name) { Ok(name) } else { Err(name_problem()) }
+}
+
+fn create(call: &Call) -> Result<Response, Problem> {
+    let name = checked_name(Fields::parse(&call.body, &["Name"])?.required("Name")?)?;
+    let record = call.unit.create_cell(&name).map_err(|e| failed(call, e))?;
+    Ok(created(&entity_of(call, &record)))
+}
+
+fn rename(call: &Call, name: &str) -> Result<Response, Problem> {
+    let record = call.unit.record(name).map_err(|e| call.failed(e))?.ok_or(Code::NoEntity)?;
+    let fields = Fields::parse(&call.body, &["Name"])?;
+    let keeps = call.method.as_str() == "MERGE" && !fields.has("Name");
+    let new_name = if keeps { record.name } else { checked_name(fields.required("Name")?)? };
+    let conditions = Conditions::of(&call.headers);
+    let after = call.unit.rename_cell_if(name, &new_name, &|now| Ok(check(&conditions, now)?));
+    let after = after.map_err(|e| failed(call, e))?;
+    Ok(updated(after.version, after.updated_ms))
+}
+
+fn delete(call: &Call, name: &str) -> Result<Response, Problem> {
+    let conditions = Conditions::of(&call.headers);
+    call.unit.delete_cell_if(name, true, &|now| Ok(check(&conditions, now)?)).map_err(|e| failed(call, e))?;
+    Ok(response::empty(http::StatusCode::NO_CONTENT))
+}
+
+fn check(conditions: &Conditions, now: &CellRecord) -> Result<(), Problem> {
+    write_allowed(conditions, now.version, now.updated_ms)
+}
+
+fn failed(call: &Call, error: Error) -> Problem {
+    match error {
+        Error::CellMissing => Code::NoEntity.into(),
+        Error::Exists => Code::EntityExists.into(),
+        Error::NotEmpty => Code::EntityHasRelated.into(),
+        other => call.failed(other),
+    }
+}
+
+fn list(call: &Call) -> Result<Response, Problem> {
+    let options = Options::of(call.query.as_deref(), &call.headers)?;
+    let order = match options.order.first() {
+        None => CellOrder::Creation,
+        Some((_, false)) => CellOrder::Name,
+        Some((_, true)) => CellOrder::NameReversed,
+    };
+    let unit = &call.unit;
+    let by_name = options.filter.first().filter(|(name, _)| name == "Name");
+    let (records, count) = if let Some((_, literal)) = by_name {
+        let name = literal.clone().text().unwrap_or_default();
+        let agree = options.filter.iter().all(|(_, other)| *other == Literal::Text(name.clone()));
+        let found = if agree { unit.record(&name).map_err(|e| call.failed(e))? } else { None };
+        let count = usize::from(found.is_some());
+        (found.into_iter().skip(options.skip).take(options.top).collect(), count)
+    } else {
+        let count = if options.count { unit.count_cells().map_err(|e| call.failed(e))? } else { 0 };
+        (unit.cells_by(order, options.skip, options.top).map_err(|e| call.failed(e))?, count)
+    };
+    listed(records.iter().map(|record| entity_of(call, record)).collect(), CELL, &options, Some(count))
+}

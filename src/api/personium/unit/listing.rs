@@ -1,0 +1,68 @@
+//! PROPFIND of the unit: its cells as collections, for the administrator.
+
+use std::io::{self, Write};
+
+use super::super::call::Call;
+use super::super::listing::{self, Depth, Wanted};
+use crate::storage::unit::CellRecord;
+use crate::storage::{Result, Unit};
+use crate::web::auth::{AccessContext, Invalid, Place};
+use crate::web::problem::Problem;
+use crate::web::public_url::Asked;
+use crate::web::{Body, Response};
+
+/// Cells that are read at once.
+const PAGE: usize = 500;
+
+/// Answers a PROPFIND. At Depth 0 any Basic user sees that this is a collection: clients walk down from here to what they
+/// may see.
+pub(super) fn propfind(call: Call) -> std::result::Result<Response, Problem> {
+    let depth = listing::depth(&call.headers, None);
+    let walks_down = call.access == AccessContext::Invalid(Invalid::Basic) && matches!(depth, Ok(Depth::Zero));
+    if !walks_down {
+        call.require_unit(Place::Open)?;
+    }
+    let wanted = Wanted::parse(&call.body)?;
+    if depth? == Depth::Zero {
+        return Ok(listing::single(&call.asked.unit(), &listing::collection(None), &wanted));
+    }
+    let first = call.unit.cells_after(0, PAGE).map_err(|e| call.failed(e))?;
+    let (writer, body) = Body::written();
+    tokio::task::spawn_blocking(move || {
+        if let Err(e) = write(writer, &call.unit, &call.asked, first, &wanted) {
+            tracing::debug!(error = %e, "a listing of cells ended early");
+        }
+    });
+    Ok(listing::multistatus(body))
+}
+
+/// Writes the unit and all cells. A failure leaves the body unfinished, so that it cannot pass as whole.
+fn write(
+    mut out: crate::web::body::BodyWriter,
+    unit: &Unit,
+    asked: &Asked,
+    mut page: Vec<CellRecord>,
+    wanted: &Wanted,
+) -> io::Result<()> {
+    listing::begin(&mut out)?;
+    listing::resource(&mut out, &asked.unit(), &listing::collection(None), wanted)?;
+    while let Some(last) = page.last().map(|record| record.number) {
+        write_page(&mut out, asked, &page, wanted)?;
+        page = next(unit, last).map_err(io::Error::other)?;
+    }
+    listing::end(&mut out)?;
+    out.finish()
+}
+
+fn next(unit: &Unit, after: i64) -> Result<Vec<CellRecord>> {
+    unit.cells_after(after, PAGE)
+}
+
+fn write_page(out: &mut impl Write, asked: &Asked, page: &[CellRecord], wanted: &Wanted) -> io::Result<()> {
+    for record in page {
+        let url = asked.cell(&record.name);
+        let props = listing::collection(Some((record.created_ms, record.updated_ms)));
+        listing::resource(out, url.trim_end_matches('/'), &props, wanted)?;
+    }
+    Ok(())
+}

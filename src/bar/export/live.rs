@@ -1,0 +1,67 @@
+//! Archives that somebody reads or may resume: equal requests share one, and a download that broke finds its old one again.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::{Archive, Request, current_etag, locked};
+use crate::base::clock;
+use crate::storage::{Cell, Result};
+
+/// The live archives of a process.
+#[derive(Debug)]
+pub struct LiveArchives {
+    archives: Mutex<Vec<Arc<Archive>>>,
+    keep: Duration,
+}
+
+impl LiveArchives {
+    /// `keep`: how long an archive that nobody reads can still be resumed.
+    pub fn new(keep: Duration) -> Self {
+        Self { archives: Mutex::default(), keep }
+    }
+
+    /// The archive of the box as it is. Blocks.
+    pub fn current(&self, cell: &Arc<Cell>, request: &Request) -> Result<Arc<Archive>> {
+        let etag = current_etag(cell, request)?;
+        self.sweep();
+        if let Some(archive) = self.find(cell, &request.box_name, &etag) {
+            return Ok(archive);
+        }
+        let archive = Arc::new(Archive::build(cell, request)?);
+        // What was built may be of a later moment than the tag that was looked for.
+        if let Some(other) = self.find(cell, &request.box_name, archive.etag()) {
+            return Ok(other);
+        }
+        locked(&self.archives).push(archive.clone());
+        Ok(archive)
+    }
+
+    /// A live archive of the box with this tag, quotes included.
+    pub fn find(&self, cell: &Cell, box_name: &str, etag: &str) -> Option<Arc<Archive>> {
+        let archives = locked(&self.archives);
+        let found =
+            archives.iter().find(|a| a.etag == etag && a.box_name == box_name && a.cell.number() == cell.number())?;
+        found.touch();
+        Some(found.clone())
+    }
+
+    /// Lets go of what nobody reads and nobody will resume.
+    pub fn sweep(&self) {
+        let oldest = clock::now_ms() - i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX / 2);
+        let idle = |a: &Arc<Archive>| {
+            Arc::strong_count(a) == 1 && a.last_used_ms.load(std::sync::atomic::Ordering::Relaxed) < oldest
+        };
+        let mut archives = locked(&self.archives);
+        let (gone, kept) = archives.drain(..).partition(idle);
+        *archives = kept;
+        drop(archives);
+        // Dropped outside the lock: each releases its pin.
+        let gone: Vec<Arc<Archive>> = gone;
+        drop(gone);
+    }
+
+    /// How often [`Self::sweep`] is worth while.
+    pub fn sweep_interval(&self) -> Duration {
+        (self.keep / 4).clamp(Duration::from_millis(250), Duration::from_secs(10))
+    }
+}

@@ -1,0 +1,53 @@
+//! OPTIONS, and the refusal of methods that a resource does not have.
+
+use http::header::ALLOW;
+
+use super::subject::DavRequest;
+use crate::domain::resource::is_sources;
+use crate::storage::Error;
+use crate::storage::database::Kind;
+use crate::storage::database::cell_box::Lookup;
+use crate::web::problem::{Code, Problem};
+use crate::web::{Response, response};
+
+const NOTHING: &str = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, PROPFIND, PROPPATCH, ACL";
+const BOX: &str = "OPTIONS, GET, HEAD, DELETE, MKCOL, COPY, PROPFIND, PROPPATCH, ACL";
+const COLLECTION: &str = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, MOVE, COPY, PROPFIND, PROPPATCH, ACL";
+const FILE: &str = "OPTIONS, GET, HEAD, PUT, DELETE, MOVE, COPY, PROPFIND, PROPPATCH, ACL";
+const ODATA: &str = "OPTIONS, GET, HEAD, DELETE, MOVE, PROPFIND, PROPPATCH, ACL";
+const SERVICE: &str = "OPTIONS, DELETE, MOVE, COPY, PROPFIND, PROPPATCH, ACL";
+const SOURCES: &str = "OPTIONS, GET, HEAD, COPY, PROPFIND, PROPPATCH";
+
+fn methods(lookup: &Lookup) -> &'static str {
+    let Some(row) = lookup.found() else { return NOTHING };
+    match row.kind {
+        _ if lookup.chain.len() == 1 => BOX,
+        _ if is_sources(lookup) => SOURCES,
+        Kind::Collection => COLLECTION,
+        Kind::File => FILE,
+        Kind::OData | Kind::Stream => ODATA,
+        Kind::Service => SERVICE,
+    }
+}
+
+/// Answers OPTIONS with login; the box may be in installation.
+pub(super) fn options(request: &DavRequest) -> Result<Response, Problem> {
+    let subject = request.admit()?;
+    let allowed = match subject.cell.lookup(&subject.box_name, &subject.path) {
+        Ok(lookup) => methods(&lookup),
+        Err(Error::Busy(_)) => BOX,
+        Err(e) => return Err(subject.problem(e)),
+    };
+    Ok(response::options(allowed))
+}
+
+/// The refusal of a method that no resource has.
+pub(super) fn refusal(request: &DavRequest) -> Problem {
+    let lookup = request.admit().and_then(|subject| subject.lookup());
+    lookup.map_or_else(|problem| problem, |lookup| not_allowed(&lookup))
+}
+
+/// The refusal of a method that this resource does not have.
+pub(super) fn not_allowed(lookup: &Lookup) -> Problem {
+    Problem::new(Code::MethodNotAllowed).header(ALLOW, methods(lookup))
+}

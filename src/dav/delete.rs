@@ -1,0 +1,43 @@
+//! DELETE: a file, or a collection with what it holds unless the request asks for the refusal of full ones.
+
+use http::StatusCode;
+
+use super::allow::not_allowed;
+use super::bad_header;
+use super::conditions::guard_existing;
+use super::subject::{DavRequest, change};
+use crate::domain::resource::is_sources;
+use crate::storage::operation::delete::Delete;
+use crate::web::problem::Problem;
+use crate::web::{Response, response};
+
+const RECURSIVE: &str = "X-Personium-Recursive";
+
+pub(super) async fn delete(request: DavRequest) -> Result<Response, Problem> {
+    change(move || {
+        let subject = request.admit()?;
+        let recursive = recursive(&request)?;
+        let guard =
+            guard_existing(
+                &request.headers,
+                |lookup| {
+                    if is_sources(lookup) { Err(not_allowed(lookup)) } else { Ok(()) }
+                },
+            );
+        let operation = Delete { box_name: subject.box_name.clone(), path: subject.path.clone(), recursive, guard };
+        Ok((subject, operation))
+    })
+    .await?;
+    Ok(response::empty(StatusCode::NO_CONTENT))
+}
+
+fn recursive(request: &DavRequest) -> Result<bool, Problem> {
+    if !request.headers.contains_key(RECURSIVE) {
+        return Ok(true);
+    }
+    match request.header(RECURSIVE) {
+        Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+        Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+        other => Err(bad_header(RECURSIVE, other.unwrap_or_default())),
+    }
+}

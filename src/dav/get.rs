@@ -1,0 +1,66 @@
+//! GET and HEAD: content with its ranges, and a line about collections.
+//!
+//! ETag, length, type and bytes come from one opening of the file and belong together. What a browser would run as a page of
+//! this server is sandboxed.
+
+use http::StatusCode;
+use http::header::{CONTENT_SECURITY_POLICY, ETAG, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+
+use super::allow::not_allowed;
+use super::subject::{DavRequest, Subject};
+use crate::storage::Error;
+use crate::storage::cell::Content;
+use crate::storage::database::Kind;
+use crate::web::problem::Problem;
+use crate::web::representation::Representation;
+use crate::web::{Response, response};
+
+/// Types that a browser shows as a page, in which scripts could run.
+const PAGES: &[&str] = &["text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml"];
+
+pub(super) fn get(request: &DavRequest) -> Result<Response, Problem> {
+    let subject = request.admit()?;
+    match subject.cell.open_content(&subject.box_name, &subject.path) {
+        Ok(content) => file(request, content),
+        Err(Error::IsCollection) => collection(&subject),
+        Err(e) => Err(subject.problem(e)),
+    }
+}
+
+fn file(request: &DavRequest, content: Content) -> Result<Response, Problem> {
+    let Content { resource, file, .. } = content;
+    let content_type = resource.content_type.clone().unwrap_or_else(|| "application/octet-stream".to_owned());
+    let representation = Representation {
+        length: resource.size as u64,
+        headers: safety(&content_type),
+        content_type,
+        etag: resource.etag().to_string(),
+        last_modified_ms: Some(resource.mtime_ms),
+    };
+    match representation.precondition(&request.headers)? {
+        Some(not_modified) => Ok(not_modified),
+        None => representation.answer(request.method == http::Method::HEAD, &request.headers, || Ok(file)),
+    }
+}
+
+/// What keeps a browser from taking a user's file for a part of this server.
+fn safety(content_type: &str) -> Vec<(HeaderName, HeaderValue)> {
+    let mut headers = vec![(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))];
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if PAGES.contains(&essence.as_str()) || essence.ends_with("+xml") {
+        headers.push((CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox")));
+    }
+    headers
+}
+
+fn collection(subject: &Subject) -> Result<Response, Problem> {
+    let (lookup, row) = subject.existing()?;
+    if row.kind != Kind::Collection {
+        return Err(not_allowed(&lookup));
+    }
+    let mut response = response::text(StatusCode::OK, "text/plain; charset=utf-8", format!("URL : {}\n", subject.url));
+    if let Ok(etag) = row.etag().to_string().try_into() {
+        response.headers_mut().insert(ETAG, etag);
+    }
+    Ok(response)
+}

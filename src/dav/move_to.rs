@@ -1,0 +1,56 @@
+//! MOVE (RFC 4918 section 9.9): one rename within a cell; to another cell see [`super::move_across`].
+
+use super::conditions::check;
+use super::move_across::move_across;
+use super::subject::{DavRequest, change};
+use super::transfer::{Transfer, takes_members};
+use crate::domain::resource::may_leave;
+use crate::storage::Error;
+use crate::storage::operation::move_to::{MoveGuard, MoveTo, Place};
+use crate::web::Response;
+use crate::web::blocking::run;
+use crate::web::conditional::Conditions;
+use crate::web::problem::Problem;
+
+pub(super) async fn move_to(request: DavRequest) -> Result<Response, Problem> {
+    let (request, subject, transfer) = run(move || {
+        let subject = request.admit()?;
+        let (from, source) = subject.existing()?;
+        may_leave(&from)?;
+        takes_members(&request, false)?;
+        let transfer = Transfer::of(&request)?;
+        check(&Conditions::of(&request.headers), &from)?;
+        let target = transfer.target(&request, &subject)?;
+        let to = target.lookup(&transfer.place.box_name, &transfer.place.path);
+        to.and_then(|to| transfer.arrival(&subject.asked, source.kind, &to))
+            .map_err(|e| transfer.problem(&subject, e))?;
+        Ok((request, subject, transfer))
+    })
+    .await?;
+    if transfer.cell != subject.cell.name() {
+        return run(move || move_across(&request, &subject, &transfer)).await;
+    }
+    let answer = transfer.clone();
+    let (_, outcome) = change(move || {
+        let operation = MoveTo {
+            from: Place { box_name: subject.box_name.clone(), path: subject.path.clone() },
+            to: transfer.place.clone(),
+            overwrite: transfer.overwrite,
+            guard: guard(&request, transfer),
+        };
+        Ok((subject, operation))
+    })
+    .await?;
+    Ok(answer.respond(&outcome))
+}
+
+fn guard(request: &DavRequest, transfer: Transfer) -> MoveGuard {
+    let conditions = Conditions::of(&request.headers);
+    let asked = request.asked.clone();
+    Box::new(move |_, from, to| {
+        let source = from.found().ok_or(Error::Missing)?;
+        may_leave(from).map_err(Problem::from)?;
+        check(&conditions, from)?;
+        transfer.arrival(&asked, source.kind, to)
+    })
+}

@@ -1,0 +1,125 @@
+//! The walk of a PROPFIND: the resource, its members, and where wanted everything below, from one read transaction.
+
+use std::io::Write;
+
+use super::lists::Lists;
+use super::row::Rows;
+use super::wanted::Wanted;
+use crate::base::path::encode_segment;
+use crate::dav::subject::Subject;
+use crate::dav::xml::{MULTISTATUS, MULTISTATUS_END};
+use crate::storage::database::cell_box::Lookup;
+use crate::storage::database::{Resource, View};
+use crate::storage::{Error, Result};
+
+/// Rows of a collection read at once in a walk of the whole tree.
+const PAGE: usize = 500;
+
+pub(super) struct Listing<'v> {
+    rows: Rows<'v>,
+    top: Resource,
+    url: String,
+    /// Collections above the top.
+    above: usize,
+    buffer: String,
+}
+
+/// A collection of which members are still to be listed.
+struct Open {
+    collection: Resource,
+    url: String,
+    /// The name of the last member that was listed.
+    after: String,
+    entered: bool,
+    /// Levels below the top.
+    level: usize,
+}
+
+impl<'v> Listing<'v> {
+    pub(super) fn new(view: &'v View<'v>, subject: &Subject, lookup: &Lookup, wanted: &'v Wanted) -> Result<Self> {
+        let cell_url = subject.asked.cell(subject.cell.name());
+        let mut lists = Lists::new(view, &cell_url, &lookup.cell_box);
+        let mut url = subject.asked.cell_box(subject.cell.name(), &lookup.cell_box.name);
+        for (i, row) in lookup.chain.iter().enumerate() {
+            if i > 0 {
+                url = member_url(&url, row);
+            }
+            if i + 1 < lookup.chain.len() {
+                lists.enter(url.clone(), row)?;
+            }
+        }
+        // The rows of this transaction may be newer than those of the lookup.
+        let top = view.resource(lookup.nearest().id)?.ok_or(Error::Missing)?;
+        let above = lookup.chain.len() - 1;
+        Ok(Self { rows: Rows::new(view, wanted, lists), top, url, above, buffer: String::new() })
+    }
+
+    /// Writes the whole document; `depth` levels below the top are listed.
+    pub(super) fn write(mut self, out: &mut impl Write, depth: usize) -> Result<()> {
+        send(out, MULTISTATUS)?;
+        let (top, url) = (self.top.clone(), self.url.clone());
+        self.row(out, &url, &top)?;
+        if depth == 1 && !top.is_file() {
+            self.members(out, &url, &top)?;
+        } else if depth > 1 && !top.is_file() {
+            self.tree(out, url, top, depth)?;
+        }
+        send(out, MULTISTATUS_END)
+    }
+
+    fn row(&mut self, out: &mut impl Write, url: &str, row: &Resource) -> Result<()> {
+        self.buffer.clear();
+        self.rows.write(&mut self.buffer, url, row)?;
+        send(out, &self.buffer)
+    }
+
+    fn members(&mut self, out: &mut impl Write, url: &str, collection: &Resource) -> Result<()> {
+        self.rows.lists.enter(url.to_owned(), collection)?;
+        let view = self.rows.view;
+        let mut href = format!("{url}/");
+        let base = href.len();
+        view.children(collection.id, |row| {
+            href.truncate(base);
+            href.push_str(&encode_segment(&row.name));
+            self.row(out, &href, &row)
+        })
+    }
+
+    fn tree(&mut self, out: &mut impl Write, url: String, top: Resource, depth: usize) -> Result<()> {
+        let mut open = vec![Open { collection: top, url, after: String::new(), entered: false, level: 0 }];
+        while let Some(mut at) = open.pop() {
+            if !at.entered {
+                self.rows.lists.leave_to(self.above + at.level);
+                self.rows.lists.enter(at.url.clone(), &at.collection)?;
+                at.entered = true;
+            }
+            let page = self.rows.view.children_after(at.collection.id, &at.after, PAGE)?;
+            let last_page = page.len() < PAGE;
+            let level = at.level + 1;
+            // Members are listed before what is below them; the lists of this level hold for all of the page.
+            self.rows.lists.leave_to(self.above + level);
+            let mut below = Vec::new();
+            for row in page {
+                let url = member_url(&at.url, &row);
+                self.row(out, &url, &row)?;
+                at.after.clone_from(&row.name);
+                if !row.is_file() && level < depth {
+                    below.push(Open { collection: row, url, after: String::new(), entered: false, level });
+                }
+            }
+            if !last_page {
+                open.push(at);
+            }
+            open.extend(below.into_iter().rev());
+        }
+        Ok(())
+    }
+}
+
+fn member_url(url: &str, row: &Resource) -> String {
+    format!("{url}/{}", encode_segment(&row.name))
+}
+
+fn send(out: &mut impl Write, text: &str) -> Result<()> {
+    out.write_all(text.as_bytes()).map_err(Error::io("send", "a listing"))
+}

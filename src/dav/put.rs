@@ -1,0 +1,133 @@
+//! PUT: the body is staged while it comes in, then takes the name; a body that breaks off leaves what was there.
+//!
+//! What can be refused is refused before a large or expected body is asked for. Small bodies are read first, so that all of
+//! it is one visit to the blocking pool. The conditions are evaluated finally inside the transaction.
+
+use http::StatusCode;
+use http::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPECT, HeaderName, HeaderValue};
+use tokio::sync::oneshot;
+
+use super::allow::not_allowed;
+use super::bad_header;
+use super::conditions::check;
+use super::subject::{DavRequest, Subject};
+use crate::storage::cell::received;
+use crate::storage::operation::put::{Put, PutOutcome};
+use crate::storage::operation::{Guard, check_new};
+use crate::storage::stage::Staged;
+use crate::storage::{Error, Result as Stored};
+use crate::web::blocking::run;
+use crate::web::conditional::Conditions;
+use crate::web::problem::Problem;
+use crate::web::request_body::{Pieces, RequestBody};
+use crate::web::{Response, response};
+
+/// Bodies up to this many bytes are read before anything else is done.
+const SMALL: u64 = 64 * 1024;
+
+/// The client's own modification time, in seconds since 1970, as ownCloud's and rclone's clients send it.
+const MTIME: HeaderName = HeaderName::from_static("x-oc-mtime");
+
+type Answer = oneshot::Receiver<Stored<PutOutcome>>;
+
+pub(super) async fn put(request: DavRequest, body: RequestBody) -> Result<Response, Problem> {
+    let small = body.length().is_some_and(|length| length <= SMALL) && !request.headers.contains_key(EXPECT);
+    let dated = request.headers.contains_key(MTIME);
+    let (subject, answer) = if small {
+        let bytes = body.read(request.body_limit.unwrap_or(u64::MAX)).await?;
+        run(move || {
+            let subject = request.admit()?;
+            let conditions = prepare(&request, &subject)?;
+            let staged = stage(&subject, std::iter::once(Ok(bytes)))?;
+            let answer = submit(&request, &subject, staged, conditions)?;
+            Ok((subject, answer))
+        })
+        .await?
+    } else {
+        let limit = request.body_limit;
+        let (request, subject, conditions) = run(move || {
+            let subject = request.admit()?;
+            let conditions = prepare(&request, &subject)?;
+            Ok((request, subject, conditions))
+        })
+        .await?;
+        body.feed(limit, move |pieces: Pieces| {
+            let staged = stage(&subject, pieces.map(|piece| piece.map_err(Problem::from)))?;
+            let answer = submit(&request, &subject, staged, conditions)?;
+            Ok::<_, Problem>((subject, answer))
+        })
+        .await??
+    };
+    let outcome = received(answer.await).map_err(|e| subject.problem(e))?;
+    Ok(respond(&outcome, dated))
+}
+
+/// Everything that can be refused without the body.
+fn prepare(request: &DavRequest, subject: &Subject) -> Result<Conditions, Problem> {
+    if let Some(range) = request.header(CONTENT_RANGE) {
+        return Err(bad_header("Content-Range", range));
+    }
+    mtime_ms(request)?;
+    let conditions = Conditions::of(&request.headers);
+    let lookup = subject.lookup()?;
+    if let Some(row) = lookup.found() {
+        if !row.is_file() {
+            return Err(not_allowed(&lookup));
+        }
+    } else {
+        check_new(&subject.cell, &lookup, &subject.path).map_err(|e| match e {
+            Error::ParentMissing(_) => subject.parent_missing(&lookup),
+            Error::NotCollection => not_allowed(&lookup),
+            e => subject.problem(e),
+        })?;
+    }
+    check(&conditions, &lookup)?;
+    Ok(conditions)
+}
+
+fn stage(subject: &Subject, pieces: impl Iterator<Item = Result<bytes::Bytes, Problem>>) -> Result<Staged, Problem> {
+    let failed = |e| subject.problem(e);
+    let mut upload = subject.cell.upload().map_err(failed)?;
+    for piece in pieces {
+        upload.write(&piece?).map_err(failed)?;
+    }
+    upload.finish().map_err(failed)
+}
+
+fn submit(request: &DavRequest, subject: &Subject, staged: Staged, conditions: Conditions) -> Result<Answer, Problem> {
+    let guard: Guard = Box::new(move |_, lookup| Ok(check(&conditions, lookup)?));
+    let content_type = request.headers.get(CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+    Ok(subject.cell.submit(Put {
+        box_name: subject.box_name.clone(),
+        path: subject.path.clone(),
+        staged,
+        content_type: content_type.filter(|t| !t.is_empty()),
+        mtime_ms: mtime_ms(request)?,
+        guard,
+        properties_of: None,
+    }))
+}
+
+fn mtime_ms(request: &DavRequest) -> Result<Option<i64>, Problem> {
+    if !request.headers.contains_key(MTIME) {
+        return Ok(None);
+    }
+    let text = request.header(MTIME).unwrap_or_default();
+    let ms = text.parse::<f64>().ok().map(|seconds| seconds * 1000.0);
+    match ms {
+        Some(ms) if (0.0..=253_402_300_799_999.0).contains(&ms) => Ok(Some(ms as i64)),
+        _ => Err(bad_header("X-OC-Mtime", text)),
+    }
+}
+
+fn respond(outcome: &PutOutcome, dated: bool) -> Response {
+    let status = if outcome.created { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
+    let mut response = response::empty(status);
+    if let Ok(etag) = outcome.resource.etag().to_string().try_into() {
+        response.headers_mut().insert(ETAG, etag);
+    }
+    if dated {
+        response.headers_mut().insert(MTIME, HeaderValue::from_static("accepted"));
+    }
+    response
+}

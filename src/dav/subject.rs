@@ -1,0 +1,138 @@
+//! What a request is about: its resource, in its open cell, once the request has been let in.
+//!
+//! The order of the checks that come before any method's own: cell, box, authentication, installation.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method};
+
+use super::{Named, access};
+use crate::base::path::ResourcePath;
+use crate::storage::cell::received;
+use crate::storage::database::Resource;
+use crate::storage::database::cell_box::{CellBox, Lookup};
+use crate::storage::writer::Operation;
+use crate::storage::{Cell, Error, Unit};
+use crate::web::Request;
+use crate::web::auth::AccessContext;
+use crate::web::blocking::run;
+use crate::web::problem::{Code, Problem};
+use crate::web::public_url::Asked;
+use crate::web::request_body::RequestBody;
+use crate::web::state::App;
+
+/// A request without its body, to be moved into the blocking pool.
+pub(super) struct DavRequest {
+    pub method: Method,
+    pub headers: HeaderMap,
+    pub asked: Asked,
+    pub access: AccessContext,
+    pub named: Named,
+    pub unit: Arc<Unit>,
+    /// Whether PROPFIND with Depth infinity is served.
+    pub infinite_depth: bool,
+    /// The largest body, in bytes.
+    pub body_limit: Option<u64>,
+}
+
+impl DavRequest {
+    pub(super) fn new(app: &App, request: Request, named: Named) -> (Self, RequestBody) {
+        let Request { method, headers, asked, access, body, .. } = request;
+        let unit = Arc::clone(&app.unit);
+        let infinite_depth = app.config.webdav.infinite_depth;
+        let body_limit = app.config.limits.request_body.limit();
+        (Self { method, headers, asked, access, named, unit, infinite_depth, body_limit }, body)
+    }
+
+    /// A header as text; none where it is absent or not UTF-8.
+    pub(super) fn header(&self, name: impl http::header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok()).map(str::trim)
+    }
+
+    /// The URL of the resource, without a trailing slash.
+    pub(super) fn url(&self) -> String {
+        let Named { cell, box_name, path } = &self.named;
+        self.asked.resource(cell, box_name, path)
+    }
+
+    /// Finds the cell and the box, and lets the request in or not.
+    pub(super) fn admit(&self) -> Result<Subject, Problem> {
+        let Named { cell, box_name, path } = &self.named;
+        let box_url = self.asked.cell_box(cell, box_name);
+        let failed = |e| Problem::of_store(e, &box_url);
+        let opened = self.unit.cell(cell).map_err(failed)?;
+        let cell_box = opened.read(|v| v.cell_box(box_name)).map_err(failed)?;
+        let cell_box = cell_box.ok_or_else(|| failed(Error::BoxMissing))?;
+        access::authorize(self, &cell_box)?;
+        Ok(Subject {
+            cell: opened,
+            cell_box,
+            box_name: box_name.clone(),
+            path: path.clone(),
+            url: self.url(),
+            asked: self.asked.clone(),
+        })
+    }
+}
+
+/// The resource of a request that was let in.
+#[derive(Clone)]
+pub(super) struct Subject {
+    pub cell: Arc<Cell>,
+    pub cell_box: CellBox,
+    pub box_name: String,
+    pub path: ResourcePath,
+    /// Without a trailing slash.
+    pub url: String,
+    pub asked: Asked,
+}
+
+impl Subject {
+    /// What an error of the store is to the client of this request.
+    pub(super) fn problem(&self, error: Error) -> Problem {
+        Problem::of_store(error, &self.url)
+    }
+
+    /// What the path leads to.
+    pub(super) fn lookup(&self) -> Result<Lookup, Problem> {
+        self.cell.lookup(&self.box_name, &self.path).map_err(|e| self.problem(e))
+    }
+
+    /// What the path leads to, which must be something.
+    pub(super) fn existing(&self) -> Result<(Lookup, Resource), Problem> {
+        let lookup = self.lookup()?;
+        match lookup.found().cloned() {
+            Some(row) => Ok((lookup, row)),
+            None => Err(self.problem(Error::Missing)),
+        }
+    }
+
+    /// The refusal to create something whose parent is not there.
+    pub(super) fn parent_missing(&self, lookup: &Lookup) -> Problem {
+        parent_missing(&self.asked, self.cell.name(), &self.path, lookup)
+    }
+}
+
+/// The refusal to put something below what is not there: it names the first collection that is missing.
+pub(super) fn parent_missing(asked: &Asked, cell: &str, path: &ResourcePath, lookup: &Lookup) -> Problem {
+    let there = lookup.chain.len() - 1;
+    let first = if lookup.nearest().is_file() { there } else { there + 1 };
+    let first = ResourcePath::from_segments(path.segments()[..first.min(path.depth())].to_vec());
+    Problem::new(Code::ParentMissing).with(asked.resource(cell, &lookup.cell_box.name, &first))
+}
+
+/// Prepares a change in the blocking pool, hands it to the cell's writer, and waits for it without a thread.
+pub(super) async fn change<O: Operation>(
+    prepare: impl FnOnce() -> Result<(Subject, O), Problem> + Send + 'static,
+) -> Result<(Subject, O::Output), Problem> {
+    let (subject, answer) = run(move || {
+        let (subject, operation) = prepare()?;
+        let answer = subject.cell.submit(operation);
+        Ok((subject, answer))
+    })
+    .await?;
+    match received(answer.await) {
+        Ok(output) => Ok((subject, output)),
+        Err(e) => Err(subject.problem(e)),
+    }
+}

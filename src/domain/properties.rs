@@ -1,0 +1,114 @@
+//! Properties of resources (RFC 4918 section 15): which are live, and which only the server may set.
+//!
+//! `displayname` and `getcontentlanguage` are live by name, but a client may set them: they are kept like dead ones.
+
+use crate::base::xml::{DAV, PERSONIUM};
+
+/// A property whose value the server knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Live {
+    CreationDate,
+    DisplayName,
+    ContentLength,
+    ContentType,
+    ETag,
+    LastModified,
+    LockDiscovery,
+    ResourceType,
+    SupportedLock,
+    Acl,
+}
+
+impl Live {
+    /// Every live property, in the order in which listings have them.
+    pub const ALL: [Self; 10] = [
+        Self::CreationDate,
+        Self::DisplayName,
+        Self::ContentLength,
+        Self::ContentType,
+        Self::ETag,
+        Self::LastModified,
+        Self::ResourceType,
+        Self::SupportedLock,
+        Self::LockDiscovery,
+        Self::Acl,
+    ];
+
+    /// The local name; the namespace is `DAV:`.
+    pub const fn local(self) -> &'static str {
+        match self {
+            Self::CreationDate => "creationdate",
+            Self::DisplayName => "displayname",
+            Self::ContentLength => "getcontentlength",
+            Self::ContentType => "getcontenttype",
+            Self::ETag => "getetag",
+            Self::LastModified => "getlastmodified",
+            Self::LockDiscovery => "lockdiscovery",
+            Self::ResourceType => "resourcetype",
+            Self::SupportedLock => "supportedlock",
+            Self::Acl => "acl",
+        }
+    }
+
+    /// The live property of a name.
+    pub fn of(ns: &str, local: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|live| ns == DAV && live.local() == local)
+    }
+
+    /// Whether collections lack it.
+    pub fn of_files_alone(self) -> bool {
+        matches!(self, Self::ContentLength | Self::ContentType)
+    }
+}
+
+/// Names in `DAV:` that are the server's, besides the live properties: RFC 3744, 4331, 5397 and 6578, and 3253's reports.
+const RESERVED: &[&str] = &[
+    "acl-restrictions",
+    "current-user-principal",
+    "current-user-privilege-set",
+    "group",
+    "inherited-acl-set",
+    "owner",
+    "principal-collection-set",
+    "quota-available-bytes",
+    "quota-used-bytes",
+    "supported-method-set",
+    "supported-privilege-set",
+    "supported-report-set",
+    "sync-token",
+];
+
+/// Whether only the server sets the property.
+pub fn is_protected(ns: &str, local: &str) -> bool {
+    match ns {
+        DAV => Live::of(ns, local).is_some_and(|live| live != Live::DisplayName) || RESERVED.contains(&local),
+        PERSONIUM => local == "cellstatus",
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_properties_are_protected_and_no_others() {
+        for local in ["getetag", "resourcetype", "acl", "quota-used-bytes", "lockdiscovery"] {
+            assert!(is_protected(DAV, local), "{local}");
+            assert!(!is_protected("urn:x", local), "{local}");
+        }
+        for local in ["displayname", "getcontentlanguage", "color"] {
+            assert!(!is_protected(DAV, local), "{local}");
+        }
+        assert!(is_protected(PERSONIUM, "cellstatus"));
+        assert!(!is_protected("", "getetag"));
+    }
+
+    #[test]
+    fn every_live_property_is_found_by_its_name() {
+        for live in Live::ALL {
+            assert_eq!(Live::of(DAV, live.local()), Some(live));
+        }
+        assert_eq!(Live::of(PERSONIUM, "acl"), None);
+    }
+}
