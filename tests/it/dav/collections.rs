@@ -1,6 +1,6 @@
 //! MKCOL, DELETE, OPTIONS, and what collections answer.
 
-use cellar::storage::operation::boxes::BeginInstall;
+use cellar::storage::operation::install::BeginInstall;
 
 use super::{Drive, on};
 
