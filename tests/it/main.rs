@@ -10,6 +10,7 @@ mod client;
 mod command_line;
 mod crash;
 mod ctl;
+mod dav;
 mod harness;
 mod layering;
 mod log;

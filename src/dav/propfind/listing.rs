@@ -49,8 +49,12 @@ impl<'v> Listing<'v> {
             }
         }
         // The rows of this transaction may be newer than those of the lookup.
-        let top = view.resource(lookup.nearest().id)?.ok_or(Error::Missing)?;
+        let mut top = view.resource(lookup.nearest().id)?.ok_or(Error::Missing)?;
         let above = lookup.chain.len() - 1;
+        if above == 0 {
+            // While a box is being installed its root has another name.
+            top.name.clone_from(&lookup.cell_box.name);
+        }
         Ok(Self { rows: Rows::new(view, wanted, lists), top, url, above, buffer: String::new() })
     }
 

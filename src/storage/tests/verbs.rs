@@ -219,3 +219,31 @@ fn check_names_what_differs_and_mends_it() {
     let names: Vec<String> = w.tree().into_iter().map(|(name, ..)| name).collect();
     assert_eq!(names, ["d", "d/kept", "d/new"]);
 }
+
+#[test]
+fn a_fingerprint_changes_with_everything_in_the_tree() {
+    let w = World::new();
+    w.mkcol("d").expect("mkcol");
+    w.mkcol("d/e").expect("mkcol");
+    w.put("d/e/x", b"1").expect("put");
+    let id = w.cell().lookup("b", &path("d")).expect("a lookup").nearest().id;
+    let now = || w.cell().read(|v| v.fingerprint(id)).expect("rows").expect("a fingerprint");
+    let mut seen = vec![now()];
+    w.put("elsewhere", b"1").expect("put");
+    assert_eq!(now(), seen[0]);
+    let changes: [&dyn Fn(); 4] = [
+        &|| drop(w.put("d/e/x", b"2").expect("put")),
+        &|| w.set("d/e/x", "v").expect("set"),
+        &|| drop(w.put("d/y", b"").expect("put")),
+        &|| drop(w.delete("d/y").expect("delete")),
+    ];
+    for change in changes {
+        change();
+        let next = now();
+        assert!(next != *seen.last().expect("one"));
+        seen.push(next);
+    }
+    w.delete("d").expect("delete");
+    w.mkcol("d").expect("mkcol");
+    assert_ne!(w.cell().lookup("b", &path("d")).expect("a lookup").nearest().id, id);
+}
