@@ -64,6 +64,14 @@ pub struct BarLimits {
     pub bar_entries: usize,
 }
 
+impl BarLimits {
+    /// Bytes of `90_rootprops.xml`, inflated. It grows with the number of members, which has a limit of its own: a bar of
+    /// 200,000 small files must not fail because it says what they are.
+    pub fn properties_size(&self) -> u64 {
+        self.bar_entry_size.max(self.bar_size)
+    }
+}
+
 /// What will be installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -173,7 +181,8 @@ fn check_bar_size(bytes: u64, limits: &BarLimits) -> Result<(), Refusal> {
 }
 
 fn check_entry_size(member: Member<'_>, layout: Layout, limits: &BarLimits) -> Result<(), Refusal> {
-    if member.size <= limits.bar_entry_size {
+    let properties = member.name == MetaFile::Rootprops.member_name(layout);
+    if member.size <= if properties { limits.properties_size() } else { limits.bar_entry_size } {
         return Ok(());
     }
     let path = member.name.strip_suffix('/').unwrap_or(member.name);

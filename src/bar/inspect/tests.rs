@@ -194,3 +194,14 @@ fn a_cell_that_cannot_be_asked_is_no_refusal() {
     let stop = inspect(&Archive::v2(), 1, "b", &LIMITS, |_| Err("broken"), || Ok(false));
     assert_eq!(stop, Err(Stop::Failed("broken")));
 }
+
+#[test]
+fn properties_may_be_as_large_as_a_bar() {
+    let name = "00_meta/90_rootprops.xml";
+    let check = |size: usize| {
+        let archive = Archive::v2().with(name, &vec![b' '; size]);
+        inspect(&archive, 500, "b1", &LIMITS, |_| Ok::<_, ()>(false), || Ok(false))
+    };
+    assert!(check(1000).is_ok());
+    assert!(matches!(check(1001), Err(Stop::Refused(Refusal::EntryTooLarge { bytes: 1001, .. }))));
+}

@@ -110,11 +110,9 @@ impl<'i> Work<'i> {
             object: if in_list { String::new() } else { object.clone() },
             in_list,
         };
-        let bytes = self
-            .install
-            .bar
-            .read(index, self.install.installer.limits.bar_entry_size)
-            .map_err(|e| fail(Cause::Other(format!("{e}."))))?;
+        let limits = &self.install.installer.limits;
+        let cap = if file == MetaFile::Rootprops { limits.properties_size() } else { limits.bar_entry_size };
+        let bytes = self.install.bar.read(index, cap).map_err(|e| fail(Cause::Other(format!("{e}."))))?;
         let any = match file {
             MetaFile::Manifest => self.install.plan.manifest.check(layout).map(|()| true).map_err(fail)?,
             MetaFile::Rootprops => self.declare(&bytes, &object).map(|()| true)?,
