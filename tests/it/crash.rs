@@ -197,6 +197,59 @@ fn compare(worker: &mut Worker, connection: &mut Connection, round: u64) {
     worker.tree = there;
 }
 
+const BAR_FILES: usize = 400;
+
+fn a_bar(files: usize) -> Vec<u8> {
+    use std::fmt::Write as _;
+    use std::io::Write as _;
+    let collection = "<resourcetype><collection/></resourcetype>";
+    let mut properties = String::from("<multistatus xmlns=\"DAV:\">");
+    let mut declare = |path: &str, inside: &str| {
+        let _ = write!(
+            properties,
+            "<response><href>personium-localbox:/{path}</href><propstat><prop>{inside}</prop></propstat></response>"
+        );
+    };
+    declare("", collection);
+    for i in 0..files {
+        declare(&format!("f{i}"), "<getcontenttype>application/x-f</getcontenttype><resourcetype/>");
+    }
+    properties.push_str("</multistatus>");
+    let mut zip = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
+    let mut add = |name: &str, bytes: &[u8]| {
+        zip.start_file(name, zip::write::SimpleFileOptions::default()).expect("a member");
+        zip.write_all(bytes).expect("written");
+    };
+    add(
+        "00_meta/00_manifest.json",
+        br#"{"bar_version":"2","box_version":"1","default_path":"x","schema":"https://crash.example/"}"#,
+    );
+    add("00_meta/20_roles.json", br#"{"Roles":[{"Name":"r"}]}"#);
+    add("00_meta/90_rootprops.xml", properties.as_bytes());
+    for i in 0..files {
+        add(&format!("90_contents/f{i}"), &vec![i as u8; 2000]);
+    }
+    zip.finish().expect("an archive").into_inner()
+}
+
+/// An installation that was running at a kill ended: ready with everything, or failed. The box can be deleted, which is what a
+/// client does then; tells whether it was ready.
+fn ended_whole(server: &Server, round: u64) -> bool {
+    let about = server.admin("GET", "/crash/installed").expect(200).json();
+    let status = about["box"]["status"].as_str().expect("a status").to_owned();
+    let roles =
+        server.admin("GET", "/crash/__ctl/Role").expect(200).json()["d"]["results"].as_array().map_or(0, Vec::len);
+    let files = observe(&mut server.connect(), "/crash/installed").len();
+    match status.as_str() {
+        "ready" => assert_eq!((files, roles), (BAR_FILES, 1), "round {round}"),
+        "installation failed" => assert_eq!((files, roles), (0, 0), "round {round}"),
+        other => panic!("round {round}: the box is {other}"),
+    }
+    let delete = Request::new("DELETE", "/crash/installed").bearer(TOKEN).header("X-Personium-Recursive", "true");
+    server.send(delete).expect(204);
+    status == "ready"
+}
+
 #[test]
 fn what_was_acknowledged_survives_two_hundred_kills() {
     let dir = TempDir::new().expect("a directory");
@@ -216,11 +269,19 @@ fn what_was_acknowledged_survives_two_hundred_kills() {
     for worker in &workers {
         server.admin("MKCOL", &worker.folder).expect(201);
     }
+    let bar = a_bar(BAR_FILES);
+    let mut installed = 0;
     let mut moment = Dice(std::process::id().into());
     let began = Instant::now();
     let mut rounds = 0;
     while rounds < ROUNDS && (began.elapsed() < TIME || rounds < ROUNDS / 2) {
         let killed = AtomicBool::new(false);
+        let install = rounds % 4 == 3;
+        if install {
+            let mkcol =
+                Request::new("MKCOL", "/crash/installed").bearer(TOKEN).header("Content-Type", "application/zip");
+            server.send(mkcol.body(bar.clone())).expect(202);
+        }
         std::thread::scope(|s| {
             for worker in &mut workers {
                 let (mut connection, killed) = (server.connect(), &killed);
@@ -249,6 +310,9 @@ fn what_was_acknowledged_survives_two_hundred_kills() {
         for worker in &mut workers {
             compare(worker, &mut connection, rounds);
         }
+        if install {
+            installed += u64::from(ended_whole(&server, rounds));
+        }
         rounds += 1;
     }
     assert!(server.stop().success());
@@ -262,4 +326,6 @@ fn what_was_acknowledged_survives_two_hundred_kills() {
     assert!(staged.is_empty(), "{staged:?}");
     let done: u64 = workers.iter().map(|w| w.done).sum();
     assert!(done > rounds, "only {done} operations in {rounds} rounds");
+    // Some installations end before the kill; most do not.
+    assert!(installed < rounds / 4, "no installation was killed");
 }
