@@ -167,12 +167,13 @@ impl Builder {
         let tag = etag(v, &cell_box, request)?;
         self.metadata(v, &cell_box, request.everything)?;
         let base = export_base(cell_box.schema.as_deref(), &request.cell_url, &cell_box.name);
-        let writer = Properties { base: &base, cell_box: &cell_box, roles: roles(v)? };
-        self.with_buffer(|out| RootpropsWriter.begin(out))?;
+        let writer = RootpropsWriter::default();
+        let mut writer = Properties { base: &base, cell_box: &cell_box, roles: roles(v)?, writer };
+        self.with_buffer(|out| writer.writer.begin(out))?;
         let root = v.resource(cell_box.id)?.ok_or(Error::BoxMissing)?;
         self.with_buffer(|out| writer.response(v, out, &root, ""))??;
-        self.tree(v, &writer, root.id)?;
-        self.with_buffer(|out| RootpropsWriter.end(out))?;
+        self.tree(v, &mut writer, root.id)?;
+        self.with_buffer(|out| writer.writer.end(out))?;
         Ok(tag)
     }
 
@@ -219,7 +220,7 @@ impl Builder {
     }
 
     /// Depth first, siblings in the order of their names' bytes.
-    fn tree(&mut self, v: &View<'_>, writer: &Properties<'_>, root: i64) -> Result<()> {
+    fn tree(&mut self, v: &View<'_>, writer: &mut Properties<'_>, root: i64) -> Result<()> {
         let mut stack = vec![Frame::new(root, String::new())];
         while let Some(frame) = stack.last_mut() {
             let Some(row) = frame.next(v)? else {
@@ -266,9 +267,7 @@ impl Builder {
             crc: Some(crc_of(&rootprops).map_err(failed)?),
             content: Content::Rootprops,
         })?;
-        let contents = contents.finish()?;
-        contents.each(|r| records.push(r).map_err(std::io::Error::other)).map_err(failed)?;
-        let records = records.finish()?;
+        let records = records.finish()?.followed_by(contents.finish()?);
         let mut layout = LayoutBuilder::new();
         records.each(|r| layout.push(&member(r)).map(drop).map_err(std::io::Error::from)).map_err(failed)?;
         Ok((records, layout.finish(), rootprops, fixed))
@@ -358,10 +357,11 @@ struct Properties<'a> {
     base: &'a str,
     cell_box: &'a CellBox,
     roles: Roles,
+    writer: RootpropsWriter,
 }
 
 impl Properties<'_> {
-    fn response(&self, v: &View<'_>, out: &mut Vec<u8>, row: &Resource, path: &str) -> Result<()> {
+    fn response(&mut self, v: &View<'_>, out: &mut Vec<u8>, row: &Resource, path: &str) -> Result<()> {
         let acl = if row.has_acl() { v.acl(row.id)? } else { crate::storage::database::acl::Acl::default() };
         let aces: Vec<AceView<'_>> = acl
             .aces
@@ -399,7 +399,7 @@ impl Properties<'_> {
             },
             properties: &properties,
         };
-        RootpropsWriter.response(out, &resource);
+        self.writer.response(out, &resource);
         Ok(())
     }
 }

@@ -42,12 +42,13 @@ pub(super) struct RecordsWriter {
     count: u64,
 }
 
-/// The list, on disk.
+/// The list, on disk: some records, and maybe more behind them.
 #[derive(Debug)]
 pub(super) struct Records {
     table: Spool,
     names: Spool,
     count: u64,
+    more: Option<Box<Records>>,
 }
 
 impl RecordsWriter {
@@ -81,15 +82,32 @@ impl RecordsWriter {
     }
 
     pub(super) fn finish(self) -> Result<Records> {
-        Ok(Records { table: self.records.finish()?, names: self.names.finish()?, count: self.count })
+        Ok(Records { table: self.records.finish()?, names: self.names.finish()?, count: self.count, more: None })
     }
 }
 
 impl Records {
+    /// One list of two.
+    pub(super) fn followed_by(self, more: Self) -> Self {
+        Self { more: Some(Box::new(more)), ..self }
+    }
+
+    /// Where a record is: in this list itself or in what follows, and at which index there.
+    fn part(&self, index: u64) -> (&Self, u64) {
+        match &self.more {
+            Some(more) if index >= self.count => more.part(index - self.count),
+            _ => (self, index),
+        }
+    }
+
+    fn total(&self) -> u64 {
+        self.count + self.more.as_ref().map_or(0, |m| m.total())
+    }
+
     /// Calls `each` for all records in their order.
     pub(super) fn each(&self, mut each: impl FnMut(&Record) -> io::Result<()>) -> io::Result<()> {
         let mut window = Window::default();
-        for index in 0..self.count {
+        for index in 0..self.total() {
             each(window.get(self, index)?)?;
         }
         Ok(())
@@ -112,7 +130,8 @@ impl Window {
         self.records.get((index - self.first) as usize).ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
 
-    fn fill(&mut self, list: &Records, index: u64) -> io::Result<()> {
+    fn fill(&mut self, list: &Records, wanted: u64) -> io::Result<()> {
+        let (list, index) = list.part(wanted);
         let count = (list.count.saturating_sub(index)).min(WINDOW as u64) as usize;
         let mut bytes = vec![0; count * SIZE];
         list.table.read_exact_at(index * SIZE as u64, &mut bytes)?;
@@ -131,7 +150,7 @@ impl Window {
             names.resize((end - start) as usize, 0);
             list.names.read_exact_at(start, &mut names)?;
         }
-        self.first = index;
+        self.first = wanted;
         self.records.clear();
         for r in bytes.chunks_exact(SIZE) {
             let from = (number(r, 0) - start) as usize;

@@ -82,9 +82,10 @@ fn resource<'a>(path: &'a str, kind: Kind, own: &'a [AceView<'a>], properties: &
 #[test]
 fn root_properties_have_fixed_bytes() {
     let mut out = Vec::new();
-    RootpropsWriter.begin(&mut out);
-    RootpropsWriter.response(&mut out, &resource("a&b c.txt", Kind::File, &[], &[]));
-    RootpropsWriter.end(&mut out);
+    let mut writer = RootpropsWriter::default();
+    writer.begin(&mut out);
+    writer.response(&mut out, &resource("a&b c.txt", Kind::File, &[], &[]));
+    writer.end(&mut out);
     let expected = r#"<multistatus xmlns="DAV:">
     <response>
         <href>personium-localbox:/a&amp;b c.txt</href>
@@ -120,7 +121,8 @@ fn root_properties_can_be_installed() {
         AceView { principal: PrincipalView::All, privileges: read },
     ];
     let mut out = Vec::new();
-    RootpropsWriter.begin(&mut out);
+    let mut writer = RootpropsWriter::default();
+    writer.begin(&mut out);
     for (path, kind) in [
         ("", Kind::Collection),
         ("s", Kind::Service),
@@ -128,9 +130,9 @@ fn root_properties_can_be_installed() {
         ("s/__src/x <1>.js", Kind::File),
         ("o", Kind::OData),
     ] {
-        RootpropsWriter.response(&mut out, &resource(path, kind, &own, &properties));
+        writer.response(&mut out, &resource(path, kind, &own, &properties));
     }
-    RootpropsWriter.end(&mut out);
+    writer.end(&mut out);
     let read_back = rootprops::parse(&out, Layout::V2);
     assert!(matches!(read_back, Err(rootprops_cause) if rootprops_cause.to_string().contains("invalid: x <1>.js")));
     let out = String::from_utf8(out).expect("text").replace("x &lt;1&gt;.js", "x &amp; 1.js");
