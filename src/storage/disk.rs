@@ -1,6 +1,6 @@
 //! The seam below the store: every call that changes the disk goes through [`Disk`].
 //!
-//! In tests a [`FaultPlan`] counts these calls and lets the N-th fail, so that each step of each verb is seen failing.
+//! In tests a `FaultPlan` counts these calls and lets the N-th fail, so that each step of each verb is seen failing.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
