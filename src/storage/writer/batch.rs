@@ -90,6 +90,7 @@ impl Writer {
         }
         if batch.is_empty() && self.settled.is_empty() {
             let message = match self.unsettled_since {
+                _ if self.reap_wanted => self.receiver.recv_timeout(Duration::ZERO),
                 Some(since) => self.receiver.recv_timeout(SETTLE_AFTER.saturating_sub(since.elapsed())),
                 None => self.receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
@@ -134,6 +135,8 @@ impl Writer {
     }
 
     fn run_batch(&mut self, batch: Vec<Box<dyn Queued>>) {
+        // After a failure it waits for the next occasion instead of being tried again and again.
+        let reap = std::mem::take(&mut self.reap_wanted);
         if self.broken
             && let Err(e) = self.reopen()
         {
@@ -156,7 +159,7 @@ impl Writer {
             }
         };
         let mut done = Vec::new();
-        let outcome = self.transact(batch, &mut done);
+        let outcome = self.transact(batch, reap, &mut done);
         let reaped = match outcome {
             Ok(reaped) => reaped,
             Err(e) => {
@@ -177,6 +180,7 @@ impl Writer {
     fn transact(
         &mut self,
         batch: Vec<Box<dyn Queued>>,
+        reap: bool,
         done: &mut Vec<(Box<dyn Queued>, Result<()>)>,
     ) -> Result<Vec<Gone>> {
         let fail_all = |batch: Vec<Box<dyn Queued>>, done: &mut Vec<_>, e: &Error| {
@@ -200,7 +204,7 @@ impl Writer {
             return Err(e);
         }
         let mut planned = Vec::new();
-        let decided = self.decide(batch, &mut planned, done);
+        let decided = self.decide(batch, reap, &mut planned, done);
         let reaped = match decided {
             Ok(reaped) => reaped,
             Err(e) => {
@@ -258,6 +262,7 @@ impl Writer {
     fn decide(
         &mut self,
         batch: Vec<Box<dyn Queued>>,
+        reap: bool,
         planned: &mut Vec<Planned>,
         done: &mut Vec<(Box<dyn Queued>, Result<()>)>,
     ) -> Result<Vec<Gone>> {
@@ -288,9 +293,8 @@ impl Writer {
             }
         }
         let mut reaped = Vec::new();
-        if !self.settled.is_empty() || self.reap_wanted {
-            reaped = reap::choose(&self.core, &tx)?;
-            self.reap_wanted = reaped.len() >= reap::CHUNK;
+        if !self.settled.is_empty() || reap {
+            (reaped, self.reap_wanted) = reap::choose(&self.core, &tx)?;
         }
         tx.save_counters(before)?;
         self.last_seq = tx.seq();
@@ -464,7 +468,8 @@ impl Writer {
                 let before = tx.counters();
                 replay::settle_pending(&core, &tx)?;
                 core.write_known_mtimes(&tx)?;
-                let reaped = reap::choose(&core, &tx)?;
+                // What is left of a large tree is done when the cell is opened again.
+                let (reaped, _) = reap::choose(&core, &tx)?;
                 tx.save_counters(before)?;
                 self.conn.execute_batch("COMMIT").map_err(Error::database("commit"))?;
                 let more = reaped.len() >= reap::CHUNK;
