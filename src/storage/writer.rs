@@ -163,6 +163,8 @@ enum Message {
     Operation(Box<dyn Queued>),
     /// A sync has covered the renames of these pending rows.
     Settled(Vec<i64>),
+    /// A directory of renames could not be synced: the cell must be opened anew.
+    Unsynced,
     /// A reader is through: something may be reapable.
     Reap,
     /// The cell is being closed.

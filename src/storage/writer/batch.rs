@@ -128,6 +128,7 @@ impl Writer {
     fn note(&mut self, message: Message) {
         match message {
             Message::Settled(seqs) => self.settled.extend(seqs),
+            Message::Unsynced => self.broken = true,
             Message::Reap => self.reap_wanted = true,
             Message::Operation(o) => self.deferred.push_back(o),
             Message::Stop => {}
@@ -408,34 +409,38 @@ impl Writer {
         if !due {
             return;
         }
-        self.unsettled_since = None;
         let mut directories = Vec::new();
         let mut all = true;
-        for path in self.unsettled_dirs.drain(..) {
-            match self.directories.borrow_mut().get(&self.core, &path) {
+        for path in &self.unsettled_dirs {
+            match self.directories.borrow_mut().get(&self.core, path) {
                 Ok(fd) => directories.push(fd),
                 // Moved since, and settled then; or removed by hand, and nothing is left to be settled.
-                Err(Errno::NOENT | Errno::NOTDIR) => {}
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => {}
                 Err(e) => {
                     tracing::error!(path, error = %e, "a directory to be synced cannot be opened");
                     all = false;
                 }
             }
         }
-        let seqs = std::mem::take(&mut self.unsettled);
         // The directories may be moved from now on without this writer knowing.
         self.directories.borrow_mut().clear();
-        if all {
-            let wal = self.core.path.join("cell.db-wal");
-            let checkpoint = std::fs::metadata(wal).is_ok_and(|m| m.len() as i64 > CHECKPOINT_BYTES);
-            self.core.settler.sync(SyncJob {
-                core: self.core.clone(),
-                directories,
-                seqs,
-                checkpoint,
-                reply: self.sender.clone(),
-            });
+        if !all {
+            // All of it is tried again, so that nothing later is settled before it.
+            self.unsettled_since = Some(Instant::now());
+            return;
         }
+        self.unsettled_since = None;
+        self.unsettled_dirs.clear();
+        let seqs = std::mem::take(&mut self.unsettled);
+        let wal = self.core.path.join("cell.db-wal");
+        let checkpoint = std::fs::metadata(wal).is_ok_and(|m| m.len() as i64 > schema::LOG_BYTES);
+        self.core.settler.sync(SyncJob {
+            core: self.core.clone(),
+            directories,
+            seqs,
+            checkpoint,
+            reply: self.sender.clone(),
+        });
     }
 
     /// Opens the database again after a commit of unknown outcome and does what its rows say.
