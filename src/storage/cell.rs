@@ -501,6 +501,11 @@ pub fn received<T>(answer: Result<Result<T>, oneshot::error::RecvError>) -> Resu
 }
 
 impl Cell {
+    /// Whether changes are taken: the writer lives.
+    pub(crate) fn is_working(&self) -> bool {
+        locked(&self.writer).as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Ends the writer, with everything settled. Who still uses the cell can read what is open, and change nothing.
     pub(crate) fn shut(&self) {
         self.queue.stop();

@@ -170,7 +170,7 @@ impl Unit {
     fn open_cell(&self, record: &CellRecord) -> Result<Arc<Cell>> {
         let mut open = locked(&self.open);
         if let Some(cell) = open.get(&record.number) {
-            if cell.name() == record.name && cell.core.still_there().is_ok() {
+            if cell.name() == record.name && cell.is_working() && cell.core.still_there().is_ok() {
                 cell.last_used_ms.store(clock::now_ms(), Ordering::Relaxed);
                 return Ok(cell.clone());
             }
