@@ -328,6 +328,13 @@ impl Unit {
             }
         }
         let alone = self.close_for_good(&record)?;
+        if only_empty {
+            // Now that nobody can write any more: something may have come in since it was last looked at.
+            let conn = schema::open(&self.cell_path(name).join("cell.db"), schema::Access::Read)?;
+            if !is_empty(&View::new(&conn))? {
+                return Err(Error::NotEmpty);
+            }
+        }
         let doomed = self.root.join("staging").join(format!("{:x}-{}", self.lease.owner(), id::uuid22()));
         let mut index = locked(&self.index);
         guard(&index.find(name)?.filter(|r| r.number == record.number).ok_or(Error::CellMissing)?)?;
@@ -346,14 +353,16 @@ impl Unit {
 
     /// Closes a cell here and keeps other processes from opening it. Requests that still use it see `CellMissing`.
     fn close_for_good(&self, record: &CellRecord) -> Result<Alone<'_>> {
-        if let Some(cell) = locked(&self.open).remove(&record.number) {
-            // There is one writer for a cell in a process, so this one ends before another can begin.
-            cell.shut();
-        }
         if !self.lease.take_alone(record.number).map_err(Error::io("lock", "the cell"))? {
             return Err(Error::InUse);
         }
-        Ok(Alone { lease: &self.lease, number: record.number })
+        let alone = Alone { lease: &self.lease, number: record.number };
+        // From here on this process does not open it anew either, so that no other writer begins after this one.
+        let cell = locked(&self.open).remove(&record.number);
+        if let Some(cell) = cell {
+            cell.shut();
+        }
+        Ok(alone)
     }
 
     fn cell_path(&self, name: &str) -> PathBuf {
