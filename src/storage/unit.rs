@@ -375,7 +375,11 @@ impl Unit {
         let busy = locked(&self.index).busy()?;
         for record in busy {
             if self.record(&record.name)?.is_some() {
-                self.open_cell(&record)?;
+                // A cell that cannot be opened must not keep the others from being served.
+                if let Err(e) = self.open_cell(&record) {
+                    tracing::error!(error = &e as &dyn std::error::Error, cell = record.name, "cannot be opened");
+                    continue;
+                }
                 locked(&self.index).set_busy(record.number, false)?;
             }
         }
@@ -397,8 +401,8 @@ impl Unit {
                 Some(owner) => self.lease.is_alive(owner).map_err(Error::io("look for", "owners"))?,
                 None => false,
             };
-            if !alive {
-                fs::remove_dir_all(entry.path()).map_err(Error::io("remove", name))?;
+            if !alive && let Err(e) = fs::remove_dir_all(entry.path()) {
+                tracing::warn!(error = %e, name, "cannot be removed from the unit's staging");
             }
         }
         Ok(())

@@ -242,10 +242,12 @@ fn empty_box_directory(core: &Core, name: &str) -> Result<i64> {
     Ok(stat.map_or(0, |s| s.st_ino as i64))
 }
 
-/// Removes what is not in use and no row names.
+/// Removes what is not in use and no row names. What cannot be removed is no reason to keep the cell closed.
 fn clear_staging(core: &Core, view: &View<'_>, in_use: impl Fn(&str) -> Result<bool>) -> Result<()> {
     for name in unnamed(core, view, in_use)? {
-        core.disk.remove_tree(core.staging.as_fd(), name.as_ref()).map_err(Error::io("remove", name))?;
+        if let Err(e) = core.disk.remove_tree(core.staging.as_fd(), name.as_ref()) {
+            tracing::warn!(error = %e, cell = core.name, name, "litter cannot be removed");
+        }
     }
     Ok(())
 }
