@@ -166,9 +166,10 @@ fn settle_rows(core: &Core, tx: &Tx<'_>, rows: Vec<Pending>) -> Result<()> {
     Ok(())
 }
 
+/// Also those of this process: who registered them read through an earlier opening of the cell, and can no longer release them.
 fn forget_dead_generations(core: &Core, tx: &Tx<'_>) -> Result<()> {
     for g in tx.generations()? {
-        if !core.lease.is_alive(g.owner).map_err(Error::io("look for", "owners"))? {
+        if g.owner == core.lease.owner() || !core.lease.is_alive(g.owner).map_err(Error::io("look for", "owners"))? {
             tx.remove_generation(g.id)?;
         }
     }
