@@ -89,6 +89,10 @@ impl Writer {
             sort_in(operation, &mut batch, &mut footprints, &mut later);
         }
         if batch.is_empty() && self.settled.is_empty() {
+            if self.unsettled_since.is_none() {
+                // Somebody may move or remove them by hand before there is work again.
+                self.directories.borrow_mut().clear();
+            }
             let message = match self.unsettled_since {
                 _ if self.reap_wanted => self.receiver.recv_timeout(Duration::ZERO),
                 Some(since) => self.receiver.recv_timeout(SETTLE_AFTER.saturating_sub(since.elapsed())),
