@@ -106,6 +106,11 @@ impl Core {
         locked(&self.mtimes).get(&collection.id).copied().unwrap_or(collection.dir_mtime_ns)
     }
 
+    /// The same for what this process renamed since the rows were last written.
+    pub(crate) fn latest_mtime(&self, id: ResourceId) -> Option<i64> {
+        locked(&self.mtimes).get(&id).copied()
+    }
+
     pub(crate) fn remember_mtime(&self, id: ResourceId, mtime_ns: i64) {
         locked(&self.mtimes).insert(id, mtime_ns);
     }

@@ -382,7 +382,8 @@ impl Writer {
             }
         }
         for (t, mtime) in before {
-            let agreed = mtime != 0 && mtime == t.known_mtime_ns;
+            // An earlier operation of this batch may have changed the same directory since this one was decided.
+            let agreed = mtime != 0 && mtime == self.core.latest_mtime(t.id).unwrap_or(t.known_mtime_ns);
             let now = if agreed { self.directory_mtime(&t.path).unwrap_or(0) } else { 0 };
             self.core.remember_mtime(t.id, now);
         }
