@@ -23,8 +23,6 @@ use crate::storage::{reap, tree};
 const BATCH: usize = 256;
 /// How long a rename may wait for the sync that makes its pending row superfluous.
 const SETTLE_AFTER: Duration = Duration::from_millis(50);
-/// Size of the write-ahead log, in bytes, above which it is moved into the database.
-const CHECKPOINT_BYTES: i64 = 4 << 20;
 
 /// The single writer of one cell within this process.
 pub(super) struct Writer {
