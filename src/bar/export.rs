@@ -49,6 +49,8 @@ pub struct Request {
 /// One moment of a box.
 #[derive(Debug)]
 pub struct Archive {
+    // Dropped before the cell, whose writer releases it.
+    _pin: Pin,
     cell: Arc<Cell>,
     box_name: String,
     etag: String,
@@ -59,7 +61,6 @@ pub struct Archive {
     /// Checksums that nobody had computed before.
     crcs: Mutex<HashMap<u64, u32>>,
     last_used_ms: AtomicI64,
-    _pin: Pin,
 }
 
 /// The tag that an archive made now would have, quoted.
