@@ -238,7 +238,7 @@ impl Context<'_> {
         self.tx.set_dir_mtime(collection.id, mtime_ns)?;
         self.core.forget_mtime(collection.id);
         if self.tx.seq() != before {
-            self.tx.touch_box(lookup.cell_box.id)?;
+            self.tx.touch_box(lookup.cell_box.id);
         }
         Ok(())
     }

@@ -197,7 +197,7 @@ impl Context<'_> {
         self.reconcile(lookup)?;
         let rows = self.tx.all_children(id)?;
         self.tx.set_children(id, rows.len() as i64)?;
-        self.tx.touch_box(lookup.cell_box.id)?;
+        self.tx.touch_box(lookup.cell_box.id);
         Ok(rows.into_iter().filter(|r| !r.is_file()).collect())
     }
 

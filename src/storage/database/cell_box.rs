@@ -159,8 +159,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Says that something in the box has changed.
-    pub fn touch_box(&self, id: ResourceId) -> Result<()> {
+    pub(super) fn set_box_seq(&self, id: ResourceId) -> Result<()> {
         self.run("touch a box", "UPDATE box SET seq=?2 WHERE id=?1", params![id, self.seq()])?;
         Ok(())
     }

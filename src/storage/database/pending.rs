@@ -125,9 +125,11 @@ impl View<'_> {
             .collect()
     }
 
-    /// The owners that have something pending.
-    pub fn pending_owners(&self) -> Result<Vec<OwnerId>> {
-        self.all("read owners", "SELECT DISTINCT owner FROM pending", [], |r| r.get(0))
+    /// The owners other than this one that have something pending.
+    pub fn other_pending_owners(&self, own: OwnerId) -> Result<Vec<OwnerId>> {
+        // Two ranges of the index, so that what this process has pending itself is not looked at.
+        let query = "SELECT DISTINCT owner FROM pending WHERE owner < ?1 UNION SELECT DISTINCT owner FROM pending WHERE owner > ?1";
+        self.all("read owners", query, [own], |r| r.get(0))
     }
 
     /// The steps pending for a resource, the latest first.

@@ -53,6 +53,8 @@ CREATE INDEX tombstone_name ON tombstone(parent, name);
 CREATE TABLE pending(
   seq INTEGER PRIMARY KEY, op TEXT NOT NULL, id INTEGER NOT NULL, owner INTEGER NOT NULL,
   steps TEXT NOT NULL, undo TEXT NOT NULL, size INTEGER, crc INTEGER);
+CREATE INDEX pending_owner ON pending(owner);
+CREATE INDEX pending_id ON pending(id);
 
 CREATE TABLE gone(
   id INTEGER NOT NULL, version INTEGER NOT NULL, name TEXT NOT NULL, seq INTEGER NOT NULL, tree INTEGER NOT NULL,

@@ -1,12 +1,13 @@
 //! A reader's view of the rows and the writer's transaction, with the counters that every change uses.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::ops::Deref;
 
 use rusqlite::{Connection, Params, Row};
 
 use crate::base::clock;
-use crate::base::id::OwnerId;
+use crate::base::id::{OwnerId, ResourceId};
 use crate::storage::error::{Error, Result};
 
 /// Joins pieces of SQL at compile time.
@@ -106,6 +107,8 @@ pub struct Tx<'c> {
     counters: Cell<Counters>,
     owner: OwnerId,
     now_ms: i64,
+    /// Boxes in which something has changed; their rows learn of it at the end.
+    touched: RefCell<BTreeSet<ResourceId>>,
 }
 
 impl<'c> Deref for Tx<'c> {
@@ -126,7 +129,7 @@ impl<'c> Tx<'c> {
             stamp: view.meta_number("stamp")?,
             control_seq: view.meta_number("control_seq")?,
         };
-        Ok(Self { view, counters: Cell::new(counters), owner, now_ms: clock::now_ms() })
+        Ok(Self { view, counters: Cell::new(counters), owner, now_ms: clock::now_ms(), touched: RefCell::default() })
     }
 
     pub(crate) fn run(&self, op: &'static str, query: &str, params: impl Params) -> Result<usize> {
@@ -187,8 +190,16 @@ impl<'c> Tx<'c> {
         self.counters.set(counters);
     }
 
-    /// Writes the counters that have changed since `before`.
+    /// Says that something in a box has changed.
+    pub fn touch_box(&self, id: ResourceId) {
+        self.touched.borrow_mut().insert(id);
+    }
+
+    /// Writes the counters that have changed since `before`, and the sequence of each box that was touched.
     pub(crate) fn save_counters(&self, before: Counters) -> Result<()> {
+        for id in std::mem::take(&mut *self.touched.borrow_mut()) {
+            self.set_box_seq(id)?;
+        }
         let now = self.counters.get();
         for (key, old, new) in [
             ("seq", before.seq, now.seq),

@@ -301,7 +301,7 @@ fn appear(
     let Decision { mut steps, mut undo, mut touched, .. } = decision;
     let collection = parent.nearest();
     ctx.tx.count_children(collection.id, 1)?;
-    ctx.tx.touch_box(to.cell_box.id)?;
+    ctx.tx.touch_box(to.cell_box.id);
     undo.push(Undo::Children { id: collection.id, delta: -1 });
     if row.is_file() {
         undo.push(Undo::Remove { parent: collection.id, name: row.name.clone(), id: row.id });

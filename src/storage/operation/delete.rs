@@ -38,7 +38,7 @@ impl Operation for Delete {
                 return Err(Error::NotEmpty);
             }
         }
-        ctx.tx.touch_box(lookup.cell_box.id)?;
+        ctx.tx.touch_box(lookup.cell_box.id);
         let mut decision = Decision { op: "delete", ..Decision::rows(lookup.nearest().clone()) };
         park(ctx, &lookup, &mut decision)?;
         decision.id = lookup.nearest().id;

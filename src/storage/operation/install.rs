@@ -127,7 +127,7 @@ impl Operation for EndInstall {
             ..self.begun.job.clone()
         })?;
         ctx.tx.place_resource(id, PARENT_BOXES, &name, seq)?;
-        ctx.tx.touch_box(id)?;
+        ctx.tx.touch_box(id);
         // The empty directory that stood for the box until now has no row; the entry lets the reaper remove it.
         let empty = Gone { id: ctx.tx.next_id(), version: 0, name: self.begun.staged.clone(), seq, tree: true };
         ctx.tx.insert_gone(&empty)?;
@@ -167,7 +167,7 @@ impl Operation for AbandonInstall {
         let hidden = ctx.tx.child(PARENT_HIDDEN, &self.begun.staged)?.ok_or(Error::BoxMissing)?;
         leave_box_empty(ctx.core, ctx.tx, hidden, &self.begun.cell_box.name)?;
         ctx.tx.touch_control();
-        ctx.tx.touch_box(self.begun.cell_box.id)?;
+        ctx.tx.touch_box(self.begun.cell_box.id);
         ctx.tx.update_job(&Job {
             state: JobState::Failed,
             ended_ms: Some(ctx.tx.now_ms()),

@@ -23,7 +23,7 @@ impl Operation for Look {
         let before = ctx.tx.seq();
         let lookup = ctx.look(&self.box_name, &self.path)?;
         if ctx.tx.seq() != before {
-            ctx.tx.touch_box(lookup.cell_box.id)?;
+            ctx.tx.touch_box(lookup.cell_box.id);
         }
         Ok(Decision::rows(lookup))
     }

@@ -49,7 +49,7 @@ impl Operation for Mkcol {
             return Err(Error::Exists);
         }
         let seq = ctx.tx.seq();
-        ctx.tx.touch_box(lookup.cell_box.id)?;
+        ctx.tx.touch_box(lookup.cell_box.id);
         let (staged, ino, mtime_ns) = ctx.stage_directory()?;
         let mut row = new_collection(ctx, parent.id, name.as_str(), self.kind, ino, mtime_ns);
         row.seq = seq;

@@ -69,8 +69,8 @@ impl Operation for MoveTo {
         ctx.tx.place_resource(source.id, parent.id, &name, seq)?;
         ctx.tx.count_children(source_parent.id, -1)?;
         ctx.tx.count_children(parent.id, 1)?;
-        ctx.tx.touch_box(from.cell_box.id)?;
-        ctx.tx.touch_box(to.cell_box.id)?;
+        ctx.tx.touch_box(from.cell_box.id);
+        ctx.tx.touch_box(to.cell_box.id);
         decision.undo.extend([
             Undo::Unbury { parent: source_parent.id, id: source.id },
             Undo::Children { id: parent.id, delta: -1 },

@@ -47,7 +47,7 @@ impl Operation for Proppatch {
         }
         if !self.changes.is_empty() {
             ctx.tx.flag_properties(row)?;
-            ctx.tx.touch_box(lookup.cell_box.id)?;
+            ctx.tx.touch_box(lookup.cell_box.id);
         }
         Ok(Decision::rows(row.clone()))
     }

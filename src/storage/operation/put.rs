@@ -42,7 +42,7 @@ impl Operation for Put {
         let lookup = ctx.resolve(&self.box_name, &self.path)?;
         (self.guard)(ctx.tx, &lookup)?;
         let seq = ctx.tx.seq();
-        ctx.tx.touch_box(lookup.cell_box.id)?;
+        ctx.tx.touch_box(lookup.cell_box.id);
         match lookup.found() {
             Some(row) if row.is_file() => self.replace(ctx, &lookup, row.clone(), seq),
             Some(_) => Err(Error::IsCollection),

@@ -32,7 +32,7 @@ impl Operation for SetAcl {
         let row = lookup.found().ok_or(Error::Missing)?;
         let acl = (self.acl)(ctx.tx)?;
         ctx.tx.set_resource_acl(row, &acl)?;
-        ctx.tx.touch_box(lookup.cell_box.id)?;
+        ctx.tx.touch_box(lookup.cell_box.id);
         Ok(Decision::rows(row.clone()))
     }
 }

@@ -1,7 +1,7 @@
 //! The writer's loop and one batch from lock to answers.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -34,13 +34,15 @@ pub(super) struct Writer {
     directories: RefCell<Directories>,
     /// Renamed, not yet given to the settler: sequence numbers and the directories to sync.
     unsettled: Vec<i64>,
-    unsettled_dirs: Vec<String>,
+    unsettled_dirs: HashSet<String>,
     unsettled_since: Option<Instant>,
     settled: Vec<i64>,
     reap_wanted: bool,
     /// The change sequence when this writer last let the lock go: another value means that somebody else wrote.
     last_seq: i64,
     broken: bool,
+    /// How the connection commits, as far as this writer has set it.
+    durable: Option<bool>,
 }
 
 struct Planned {
@@ -59,12 +61,13 @@ impl Writer {
             deferred: VecDeque::new(),
             directories: RefCell::default(),
             unsettled: Vec::new(),
-            unsettled_dirs: Vec::new(),
+            unsettled_dirs: HashSet::new(),
             unsettled_since: None,
             settled: Vec::new(),
             reap_wanted: true,
             last_seq: -1,
             broken: false,
+            durable: None,
         }
     }
 
@@ -198,8 +201,8 @@ impl Writer {
         let quiet = batch.is_empty();
         let begun = (|| {
             // What only forgets settled rows need not be durable.
-            self.conn.pragma_update(None, "synchronous", if quiet { "normal" } else { "full" })?;
-            self.conn.execute_batch("BEGIN IMMEDIATE")
+            self.set_durable(!quiet)?;
+            run(&self.conn, "BEGIN IMMEDIATE")
         })();
         if let Err(source) = begun {
             let e = Error::Database { op: "begin", source };
@@ -227,7 +230,7 @@ impl Writer {
             .disk
             .point("commit")
             .map_err(Error::io("commit", "cell.db"))
-            .and_then(|()| self.conn.execute_batch("COMMIT").map_err(Error::database("commit")))
+            .and_then(|()| run(&self.conn, "COMMIT").map_err(Error::database("commit")))
             .and_then(|()| self.core.disk.point("committed").map_err(Error::io("commit", "cell.db")));
         if let Err(e) = commit {
             // Whether it happened is unknown: the cell is opened anew and what its rows then say is done.
@@ -242,12 +245,21 @@ impl Writer {
         Ok(reaped)
     }
 
+    /// Whether the next commit waits for the disk.
+    fn set_durable(&mut self, durable: bool) -> rusqlite::Result<()> {
+        if self.durable != Some(durable) {
+            self.conn.pragma_update(None, "synchronous", if durable { "full" } else { "normal" })?;
+            self.durable = Some(durable);
+        }
+        Ok(())
+    }
+
     /// Makes sure that the directory is still the cell's and that nothing of a dead process is pending.
     fn prepare(&mut self) -> Result<()> {
         self.core.still_there()?;
         let view = crate::storage::database::View::new(&self.conn);
         let mut dead = false;
-        for owner in view.pending_owners()? {
+        for owner in view.other_pending_owners(self.core.lease.owner())? {
             dead |= !self.core.lease.is_alive(owner).map_err(Error::io("look for", "owners"))?;
         }
         if dead {
@@ -323,9 +335,9 @@ impl Writer {
                     self.unsettled_since.get_or_insert_with(Instant::now);
                     for step in &p.plan.steps {
                         for path in [&step.from, &step.to] {
-                            let dir = tree::split(path).0.to_owned();
-                            if !self.unsettled_dirs.contains(&dir) {
-                                self.unsettled_dirs.push(dir);
+                            let dir = tree::split(path).0;
+                            if !self.unsettled_dirs.contains(dir) {
+                                self.unsettled_dirs.insert(dir.to_owned());
                             }
                         }
                     }
@@ -450,6 +462,7 @@ impl Writer {
     fn reopen(&mut self) -> Result<()> {
         let conn = schema::open(&self.core.path.join("cell.db"), schema::Access::Write)?;
         self.conn = conn;
+        self.durable = None;
         self.directories.borrow_mut().clear();
         let _lock = self.core.lease.lock_cell(self.core.number).map_err(Error::io("lock", "the cell"))?;
         replay::replay_all(&self.core, &self.conn)?;
@@ -494,11 +507,16 @@ impl Writer {
     }
 }
 
+/// A statement without parameters, prepared once.
+fn run(conn: &Connection, sql: &str) -> rusqlite::Result<()> {
+    conn.prepare_cached(sql)?.execute([]).map(drop)
+}
+
 /// One operation under a savepoint of its own.
 fn decide_one(ctx: &Context<'_>, operation: &mut dyn Queued) -> Result<(Plan, i64)> {
     let tx = ctx.tx;
     let before = tx.counters();
-    let run = |sql: &str| tx.conn().execute_batch(sql).map_err(Error::database("savepoint"));
+    let run = |sql: &str| run(tx.conn(), sql).map_err(Error::database("savepoint"));
     run("SAVEPOINT operation")?;
     let seq = tx.next_seq();
     let decided = operation.decide(ctx).and_then(|plan| {
@@ -513,7 +531,8 @@ fn decide_one(ctx: &Context<'_>, operation: &mut dyn Queued) -> Result<(Plan, i6
             Ok((plan, seq))
         }
         Err(e) => {
-            run("ROLLBACK TO operation; RELEASE operation")?;
+            run("ROLLBACK TO operation")?;
+            run("RELEASE operation")?;
             tx.set_counters(before);
             Err(e)
         }
