@@ -33,11 +33,14 @@ pub(super) fn run(args: &ServeArgs, log_args: &LogArgs, printer: &Printer) -> Re
     let unit = open_unit(args, &config)?;
     let token = unit_token(&unit)?;
     let app = Arc::new(App::new(config, token, unit.clone()));
+    let installer = app.installer.clone();
     let runtime = Runtime::new().map_err(|source| Error::System { op: "start the runtime", source })?;
     let ended = runtime.block_on(serve(args, app, printer))?;
     match ended {
         Ended::Drained => {
+            installer.close();
             drop(runtime);
+            drop(installer);
             unit.close();
             Ok(Exit::Ok)
         }

@@ -62,12 +62,7 @@ impl Wished {
         let document = parse_acl(&root, Level::Box).map_err(refusal)?;
         let name = subject.cell.name();
         let cell_url = subject.asked.cell(name);
-        let forms = [
-            cell_url.clone(),
-            format!("personium-localunit:{name}:/"),
-            format!("personium-localunit:/{name}/"),
-            "personium-localcell:/".to_owned(),
-        ];
+        let forms = subject.asked.cell_forms(name);
         let role = |principal: &Principal| match principal {
             Principal::All => Ok(None),
             Principal::Href(href) => resolve_role(href, document.base.as_deref(), &forms).map(Some),

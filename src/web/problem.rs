@@ -70,11 +70,13 @@ struct Parts {
     condition: Option<Condition>,
     headers: Vec<(HeaderName, HeaderValue)>,
     cause: Option<String>,
+    text: Option<String>,
 }
 
 impl Problem {
     pub fn new(code: Code) -> Self {
-        Self(Box::new(Parts { code, params: Vec::new(), condition: None, headers: Vec::new(), cause: None }))
+        let (params, headers) = (Vec::new(), Vec::new());
+        Self(Box::new(Parts { code, params, condition: None, headers, cause: None, text: None }))
     }
 
     /// A failure of ours that has no code of its own. The client gets a number under which the log has the cause.
@@ -102,6 +104,12 @@ impl Problem {
         self
     }
 
+    /// Replaces the message of the table by one of the layer below, which must be safe for clients.
+    pub fn saying(mut self, message: String) -> Self {
+        self.0.text = Some(message);
+        self
+    }
+
     /// Remembers what only the log may say.
     pub fn because(mut self, cause: impl Display) -> Self {
         self.0.cause = Some(cause.to_string());
@@ -117,7 +125,7 @@ impl Problem {
     }
 
     pub fn message(&self) -> String {
-        self.0.code.message(&self.0.params)
+        self.0.text.clone().unwrap_or_else(|| self.0.code.message(&self.0.params))
     }
 
     pub fn condition(&self) -> Option<&Condition> {

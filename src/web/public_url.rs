@@ -185,6 +185,16 @@ impl Asked {
         }
     }
 
+    /// Every form in which a client may write the URL of a cell, the one of answers first; each ends with a slash.
+    pub fn cell_forms(&self, cell: &str) -> Vec<String> {
+        vec![
+            self.cell(cell),
+            format!("personium-localunit:{cell}:/"),
+            format!("personium-localunit:/{cell}/"),
+            "personium-localcell:/".to_owned(),
+        ]
+    }
+
     /// The URL of a box, without a trailing slash.
     pub fn cell_box(&self, cell: &str, name: &str) -> String {
         format!("{}{}", self.cell(cell), encode_segment(name))

@@ -6,7 +6,10 @@ use std::time::Duration;
 use super::auth::UnitToken;
 use super::public_url::PublicUrls;
 use crate::bar::export::LiveArchives;
+use crate::bar::inspect::BarLimits;
+use crate::bar::install::Installer;
 use crate::config::Config;
+use crate::domain::event::EventLog;
 use crate::storage::Unit;
 
 /// The running server as handlers see it.
@@ -17,12 +20,21 @@ pub struct App {
     pub unit_token: UnitToken,
     pub unit: Arc<Unit>,
     pub archives: Arc<LiveArchives>,
+    pub event_log: Arc<EventLog>,
+    pub installer: Arc<Installer>,
 }
 
 impl App {
     pub fn new(config: Config, unit_token: UnitToken, unit: Arc<Unit>) -> Self {
         let urls = PublicUrls::new(&config.server);
         let archives = Arc::new(LiveArchives::new(Duration::from_secs(config.archive.resume_s)));
-        Self { config, urls, unit_token, unit, archives }
+        let event_log = Arc::new(EventLog::new(config.events.log_installs));
+        let limits = BarLimits {
+            bar_size: config.limits.bar_size.0,
+            bar_entry_size: config.limits.bar_entry_size.0,
+            bar_entries: config.limits.bar_entries as usize,
+        };
+        let installer = Installer::new(unit.clone(), event_log.clone(), limits);
+        Self { config, urls, unit_token, unit, archives, event_log, installer }
     }
 }

@@ -12,5 +12,6 @@ mod crash;
 mod ctl;
 mod harness;
 mod layering;
+mod log;
 mod protocol;
 mod unit;

@@ -3,6 +3,7 @@
 //! `MKCOL` with a bar installs a box, without anything it makes an empty one. `GET` with exactly the bar's type exports.
 
 mod export;
+mod install;
 mod metadata;
 
 use std::sync::Arc;
@@ -47,6 +48,7 @@ struct Asked {
     named: Named,
     url: String,
     cell_url: String,
+    cell_forms: Vec<String>,
     unit_url: String,
     headers: http::HeaderMap,
     access: crate::web::auth::AccessContext,
@@ -59,6 +61,7 @@ impl Asked {
             named: named.clone(),
             url: format!("{cell_url}{}", named.box_name),
             cell_url,
+            cell_forms: request.asked.cell_forms(&named.cell),
             unit_url: request.asked.unit(),
             headers: request.headers.clone(),
             access: request.access,
@@ -126,21 +129,27 @@ async fn delete(app: &App, request: Request, named: Named) -> Result<Response, P
 /// Which MKCOL this is. The type of a bar has no parameters.
 async fn mkcol(app: &App, request: Request, named: Named) -> Result<Response, Problem> {
     let asked = Asked::new(&request, &named);
-    let unit = app.unit.clone();
-    let cell_exists = {
-        let (asked, unit) = (Asked::new(&request, &named), unit.clone());
-        blocking::run(move || asked.cell(&unit)).await
-    };
-    let cell = cell_exists?;
+    let (unit, find) = (app.unit.clone(), Asked::new(&request, &named));
+    let cell = blocking::run(move || find.cell(&unit)).await?;
     if named.box_name == MAIN_BOX {
         return Err(Code::MethodNotAllowed.into());
     }
-    request.access.require_unit(&Challenge::new(Place::Open, asked.cell_url.clone(), &request.headers))?;
-    let _ = &cell;
-    match request.headers.get(CONTENT_TYPE) {
-        None if request.body.is_empty() => create(cell, asked).await,
+    let challenge = Challenge::new(Place::Open, asked.cell_url.clone(), &request.headers);
+    let bare = request.headers.get(CONTENT_TYPE).is_none() && request.body.is_empty();
+    let checked = request.access.require_unit(&challenge).and_then(|()| match request.headers.get(CONTENT_TYPE) {
+        Some(given) if given == "application/zip" => Ok(()),
+        _ if bare => Ok(()),
         _ => Err(Problem::new(Code::BarHeader).with("Content-Type")),
+    });
+    if let Err(problem) = checked {
+        return Err(install::refused(app.event_log.clone(), cell, asked, request.key, problem).await);
     }
+    if bare {
+        return create(cell, asked).await;
+    }
+    let bar_size = app.config.limits.bar_size.0;
+    let means = install::Means { installer: app.installer.clone(), log: app.event_log.clone(), bar_size };
+    install::install(means, cell, asked, request.key, request.body).await
 }
 
 async fn create(cell: Arc<Cell>, asked: Asked) -> Result<Response, Problem> {

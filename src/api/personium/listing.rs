@@ -89,11 +89,22 @@ impl Prop {
 pub(super) fn collection(times_ms: Option<(i64, i64)>) -> Vec<Prop> {
     let mut props = Vec::new();
     if let Some((created, changed)) = times_ms {
-        props.push(Prop::dav("creationdate", &clock::creation_date(created)));
+        props.push(Prop::dav("creationdate", &clock::iso_ms(created)));
         props.push(Prop::dav("getlastmodified", &clock::http_date(changed)));
     }
     props.push(Prop::dav("resourcetype", "<D:collection/>"));
     props
+}
+
+/// What every file has.
+pub(super) fn file((created, changed): (i64, i64), size: u64, content_type: &str) -> Vec<Prop> {
+    vec![
+        Prop::dav("creationdate", &clock::iso_ms(created)),
+        Prop::dav("getcontentlength", &size.to_string()),
+        Prop::dav("getcontenttype", &escape_text(content_type)),
+        Prop::dav("getlastmodified", &clock::http_date(changed)),
+        Prop::dav("resourcetype", ""),
+    ]
 }
 
 /// Begins a multistatus.

@@ -189,11 +189,6 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Removes what is bound to a box that goes.
-    pub fn remove_bound_objects(&self, cell_box: ResourceId) -> Result<()> {
-        self.remove_objects_bound_after(cell_box, 0)
-    }
-
     /// Removes what is bound to a box and has a number above `after`.
     pub fn remove_objects_bound_after(&self, cell_box: ResourceId, after: i64) -> Result<()> {
         for relation in self.objects_of(ObjectKind::Relation, cell_box)? {

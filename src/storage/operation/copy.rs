@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::io;
 
+use rustix::io::Errno;
+
 use super::delete::park;
 use super::move_to::{MoveOutcome, Place, destination};
 use super::{Guard, member_path};
-use rustix::io::Errno;
-
 use crate::base::id::ResourceId;
 use crate::storage::build::{self, BuildTree, NewRow};
 use crate::storage::cell::{Cell, Version};

@@ -175,10 +175,12 @@ fn forget_dead_generations(core: &Core, tx: &Tx<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Trees that a dead process was building go to the trash; an install among them is reported as failed and its box stays, empty.
+/// Trees that a dead process was building, or this one before it closed the cell, go to the trash; an install among them is
+/// reported as failed and its box stays, empty.
 fn bury_hidden(core: &Core, tx: &Tx<'_>) -> Result<()> {
     for mut job in tx.running_jobs()? {
-        if core.lease.is_alive(job.owner).map_err(Error::io("look for", "owners"))? {
+        let own = job.owner == core.lease.owner();
+        if !own && core.lease.is_alive(job.owner).map_err(Error::io("look for", "owners"))? {
             continue;
         }
         job.state = JobState::Failed;
@@ -187,7 +189,7 @@ fn bury_hidden(core: &Core, tx: &Tx<'_>) -> Result<()> {
         tx.update_job(&job)?;
     }
     for hidden in tx.all_children(PARENT_HIDDEN)? {
-        if core.staged_by_the_living(&hidden.name)? {
+        if !core.staged_by_this_process(&hidden.name) && core.staged_by_the_living(&hidden.name)? {
             continue;
         }
         let Some(cell_box) = tx.cell_box_by_id(hidden.id)? else {

@@ -17,6 +17,11 @@ macro_rules! codes {
                 match self { $(Self::$name => $code,)+ }
             }
 
+            /// The code of a text.
+            pub fn of(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|code| code.as_str() == text)
+            }
+
             /// The message with its parameters still open.
             pub fn template(self) -> &'static str {
                 match self { $(Self::$name => $template,)+ }

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::Asked;
+use crate::bar::install::{BoxStatus, status_of};
 use crate::base::clock::{iso_ms, now_ms};
 use crate::storage::Cell;
 use crate::storage::database::cell_box::CellBox;
-use crate::storage::database::job::JobState;
 use crate::web::problem::Problem;
 
 /// The metadata document. The status of an installation is told until `retention_s` seconds after its last change.
@@ -23,26 +23,23 @@ pub(super) fn document(
         "url": format!("{}{}/", asked.cell_url, cell_box.name),
         "schema": schema,
     });
-    let job = cell.read(|v| v.install_of(cell_box.id)).map_err(|e| asked.problem(e))?;
-    let expired_before = now_ms() - i64::try_from(retention_s).unwrap_or(i64::MAX / 1000) * 1000;
-    let job = job.filter(|j| j.state == JobState::Running || j.ended_ms.is_some_and(|at| at > expired_before));
-    match job {
-        None => {
+    let retention_ms = i64::try_from(retention_s).unwrap_or(i64::MAX / 1000).saturating_mul(1000);
+    let status = cell.read(|v| status_of(v, cell_box, retention_ms, now_ms())).map_err(|e| asked.problem(e))?;
+    match status {
+        BoxStatus::Ready { installed_at } => {
             about["status"] = json!("ready");
-            about["installed_at"] = json!(iso_ms(cell_box.created_ms));
+            about["installed_at"] = json!(iso_ms(installed_at));
         }
-        Some(job) if job.state == JobState::Done => {
-            about["status"] = json!("ready");
-            about["installed_at"] = json!(iso_ms(job.started_ms));
+        BoxStatus::InProgress { started_at, progress } => {
+            about["status"] = json!("installation in progress");
+            about["started_at"] = json!(iso_ms(started_at));
+            about["progress"] = json!(format!("{progress}%"));
         }
-        Some(job) => {
-            let failed = job.state == JobState::Failed;
-            about["status"] = json!(if failed { "installation failed" } else { "installation in progress" });
-            about["started_at"] = json!(iso_ms(job.started_ms));
-            about["progress"] = json!(format!("{}%", job.progress));
-            if failed {
-                about["message"] = message(job.message.as_deref());
-            }
+        BoxStatus::Failed { started_at, progress, message: stored } => {
+            about["status"] = json!("installation failed");
+            about["started_at"] = json!(iso_ms(started_at));
+            about["progress"] = json!(format!("{progress}%"));
+            about["message"] = message(&stored);
         }
     }
     Ok(json!({
@@ -52,8 +49,7 @@ pub(super) fn document(
     }))
 }
 
-fn message(stored: Option<&str>) -> Value {
-    stored
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_else(|| json!({ "code": "PL-BI-1005", "message": { "lang": "en", "value": "Unknown error()." } }))
+fn message(stored: &str) -> Value {
+    serde_json::from_str(stored)
+        .unwrap_or_else(|_| json!({ "code": "PL-BI-1005", "message": { "lang": "en", "value": "Unknown error()." } }))
 }

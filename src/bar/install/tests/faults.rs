@@ -175,3 +175,16 @@ fn many_installations_take_turns() {
     }
     assert!(w.failure("late").contains("The server stopped"));
 }
+
+#[test]
+fn a_cell_that_is_renamed_meanwhile_has_a_failed_box() {
+    let w = World::new();
+    let accepted = w.prepare("b", &bar()).expect("accepted");
+    w.installer().unit.rename_cell("c", "d").expect("renamed");
+    let cell = w.installer().unit.cell("d").expect("the cell");
+    accepted.run();
+    let status = cell.read(|v| status_of(v, &v.cell_box("b")?.expect("the box"), RETENTION, clock::now_ms()));
+    assert!(matches!(status, Ok(BoxStatus::Failed { .. })), "{status:?}");
+    let delete = DeleteBox { name: "b".to_owned(), recursive: true, guard: Box::new(|_| Ok(())) };
+    cell.change(delete).expect("deleted");
+}
