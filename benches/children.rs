@@ -1,5 +1,6 @@
 //! The servers that are compared, as child processes on free ports, and what they take: CPU and peak memory.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,6 +14,9 @@ use crate::http::Connection;
 
 /// The unit token of every server here.
 pub const TOKEN: &str = "the-unit-token";
+
+/// Connections that fill a box.
+const THREADS: usize = 16;
 
 /// A process that ends with its handle.
 pub struct Process(Child);
@@ -35,11 +39,16 @@ impl Process {
     }
 
     pub fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.0.id())).map(Iterator::count).unwrap_or(0)
+        fs::read_dir(format!("/proc/{}/fd", self.0.id())).map_or(0, Iterator::count)
     }
 
     pub fn forget_peak(&self) {
         drop(fs::write(format!("/proc/{}/clear_refs", self.0.id()), "5"));
+    }
+
+    /// CPU time used since an earlier look.
+    pub fn cpu_since(&self, begun: Duration) -> Duration {
+        self.cpu().saturating_sub(begun)
     }
 
     /// Used so far, in user space and in the kernel.
@@ -101,7 +110,6 @@ impl Cellar {
         for directory in &tree.directories {
             connection.send("MKCOL", &format!("/c/{box_name}/{directory}"), &[], b"")?;
         }
-        const THREADS: usize = 16;
         std::thread::scope(|scope| {
             let workers: Vec<_> = (0..THREADS)
                 .map(|t| {
@@ -138,10 +146,10 @@ impl Nginx {
         let prefix = dir.join("nginx");
         fs::create_dir_all(&prefix)?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .iter()
-            .map(|kind| format!("  {kind}_temp_path {}/{kind};\n", prefix.display()))
-            .collect();
+        let mut temporary = String::new();
+        for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
+            let _ = writeln!(temporary, "  {kind}_temp_path {}/{kind};", prefix.display());
+        }
         let config = format!(
             "daemon off;\nmaster_process off;\npid {prefix}/pid;\nerror_log {prefix}/error.log;\n\
              events {{ worker_connections 1024; }}\n\

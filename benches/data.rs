@@ -33,6 +33,8 @@ pub struct File {
     pub path: String,
     pub size: usize,
     seed: u64,
+    /// Text, or noise.
+    text: bool,
 }
 
 /// Directories, parents first, and the files in them.
@@ -80,7 +82,12 @@ impl Tree {
         let mut tree = Self::default();
         let mut random = Random::new(4);
         tree.files = (0..files)
-            .map(|i| File { path: format!("file-{i:05}.txt"), size: random.between(64, 256), seed: i as u64 })
+            .map(|i| File {
+                path: format!("file-{i:05}.txt"),
+                size: random.between(64, 256),
+                seed: i as u64,
+                text: true,
+            })
             .collect();
         tree
     }
@@ -92,9 +99,10 @@ impl Tree {
         }
         for i in 0..files {
             let (u, l) = (i % upper, i / upper % lower);
-            let kind = if i / 2 % 2 == 0 { "txt" } else { "bin" };
+            let text = i / 2 % 2 == 0;
+            let kind = if text { "txt" } else { "bin" };
             let path = format!("d{u:02}/e{l:02}/file-{i:06}.{kind}");
-            self.files.push(File { path, size: size(), seed: i as u64 });
+            self.files.push(File { path, size: size(), seed: i as u64, text });
         }
     }
 
@@ -123,7 +131,7 @@ impl File {
         buffer.clear();
         buffer.reserve(self.size + 16);
         let mut random = Random::new(self.seed + 7);
-        if self.path.ends_with(".txt") {
+        if self.text {
             const WORDS: [&str; 16] = [
                 "the ",
                 "cell ",

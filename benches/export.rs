@@ -37,7 +37,7 @@ fn row(options: &Options, name: &str, tree: &Tree, target: &'static str) -> Resu
         || theirs.download("GET", &format!("/{name}"), &[]).map(|d| rate(&d)),
     )?;
     let runs = options.rounds as u32 + 1;
-    let cpu = |process: &Process, begun: Duration| (process.cpu() - begun).as_millis() / u128::from(runs);
+    let cpu = |process: &Process, begun: Duration| process.cpu_since(begun).as_millis() / u128::from(runs);
     let what = format!("export of {} {name} files, {} MB", tree.files.len(), tree.bytes() / 1_000_000);
     let remark = format!(
         "CPU of the server for one: {} ms, nginx {} ms (peak {} MiB)",

@@ -1,5 +1,6 @@
 //! A plain HTTP/1.1 client on one blocking connection, which reads in large pieces and can throw away what it reads.
 
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -31,8 +32,7 @@ pub struct Head {
 #[derive(Debug, Clone, Copy)]
 pub struct Download {
     pub bytes: u64,
-    /// From the request to the first byte of the body.
-    pub first: Duration,
+    /// From the request to the last byte.
     pub whole: Duration,
 }
 
@@ -40,7 +40,7 @@ impl Connection {
     pub fn to(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(300)))?;
+        stream.set_read_timeout(Some(Duration::from_mins(5)))?;
         Ok(Self { stream, host: address.to_string(), buffer: vec![0; BUFFER], begin: 0, end: 0 })
     }
 
@@ -54,13 +54,13 @@ impl Connection {
     fn head_of(&self, method: &str, target: &str, headers: &[(&str, &str)], length: u64) -> Vec<u8> {
         let mut head = format!("{method} {target} HTTP/1.1\r\nAuthorization: Bearer {TOKEN}\r\n");
         if !headers.iter().any(|(name, _)| *name == "Host") {
-            head.push_str(&format!("Host: {}\r\n", self.host));
+            let _ = write!(head, "Host: {}\r\n", self.host);
         }
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            let _ = write!(head, "{name}: {value}\r\n");
         }
         if length > 0 || method == "PUT" {
-            head.push_str(&format!("Content-Length: {length}\r\n"));
+            let _ = write!(head, "Content-Length: {length}\r\n");
         }
         head.push_str("\r\n");
         head.into_bytes()
@@ -113,13 +113,9 @@ impl Connection {
         if head.status >= 300 {
             return Err(format!("{method} {target}: {}", head.status).into());
         }
-        let (mut bytes, mut first) = (0, None);
-        self.each_piece(&head, |piece| {
-            first.get_or_insert_with(|| begin.elapsed());
-            bytes += piece.len() as u64;
-        })?;
-        let whole = begin.elapsed();
-        Ok(Download { bytes, first: first.unwrap_or(whole), whole })
+        let mut bytes = 0;
+        self.each_piece(&head, |piece| bytes += piece.len() as u64)?;
+        Ok(Download { bytes, whole: begin.elapsed() })
     }
 
     /// Reads the status line and the headers.

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use cellar::base::path::ResourcePath;
-use cellar::storage::database::Kind;
 use cellar::storage::Unit as StoreUnit;
 use cellar::storage::cell::Limits;
+use cellar::storage::database::Kind;
 use cellar::storage::operation::boxes::CreateBox;
 use cellar::storage::operation::mkcol::Mkcol;
 use cellar::storage::operation::no_guard;
@@ -57,7 +57,7 @@ fn over_http(options: &Options, each: usize) -> Result<Row> {
         },
     )?;
     let requests = (options.rounds + 1) * THREADS * each;
-    let remark = format!("CPU of the server: {} us each", (cellar.process.cpu() - cpu).as_micros() / requests as u128);
+    let remark = format!("CPU of the server: {} us each", cellar.process.cpu_since(cpu).as_micros() / requests as u128);
     let row = Row::new("durable PUT of 4 KiB over 64 connections", Unit::PerSecond, a).beside("bare loop", b);
     Ok(row.target("1.0x").peak(cellar.process.peak_rss()).remark(remark))
 }
