@@ -14,6 +14,9 @@ const USAGE: &str = "benches/run [--dir DIR] [--rounds N] [--only SECTION,…] [
   --keep           leave the files of the last run
   --write          put the table into docs/benchmarks.md";
 
+/// Says that a directory was made here.
+const MARK: &str = "cellar-bench";
+
 #[derive(Debug)]
 pub struct Options {
     pub dir: PathBuf,
@@ -67,12 +70,12 @@ impl Options {
 
     /// Makes an empty directory. One that was not made here is not touched.
     pub fn make_directory(&self) -> Result<()> {
-        let mark = self.dir.join("cellar-bench");
+        let mark = self.dir.join(MARK);
         if self.dir.exists() && fs::read_dir(&self.dir)?.next().is_some() {
             if !mark.exists() {
                 return Err(format!("{} holds something else", self.dir.display()).into());
             }
-            fs::remove_dir_all(&self.dir)?;
+            self.empty()?;
         }
         fs::create_dir_all(&self.dir)?;
         fs::write(mark, "")?;
@@ -80,6 +83,22 @@ impl Options {
     }
 
     pub fn clean_up(&self) -> Result<()> {
-        if self.keep { Ok(()) } else { Ok(fs::remove_dir_all(&self.dir)?) }
+        if self.keep { Ok(()) } else { self.empty() }
+    }
+
+    /// The mark goes last: a directory that was left half empty is still known.
+    fn empty(&self) -> Result<()> {
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            if entry.file_name() == MARK {
+                continue;
+            }
+            if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
+            } else {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(fs::remove_file(self.dir.join(MARK))?)
     }
 }
