@@ -1,7 +1,8 @@
 //! Bodies over a blocking reader: files, log files and archives that are made while they are read.
 //!
-//! Small bodies are read at once, so that their errors are answers. Large ones are read in the blocking pool in chunks of up
-//! to 1 MiB, one chunk ahead of the client; a read that fails or comes up short breaks the connection.
+//! Small bodies are read at once, so that their errors are answers. Large ones are read in the blocking pool in chunks of
+//! 256 KiB, one chunk ahead of the client, into buffers that are used again; a read that fails or comes up short breaks the
+//! connection.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -9,6 +10,7 @@ use std::future::Future;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -21,9 +23,8 @@ use super::range::{Multipart, Span};
 /// Up to here a body is read in one go.
 const AT_ONCE: u64 = 64 * 1024;
 
-/// The first chunk is small, for a quick first byte.
-const FIRST_CHUNK: u64 = 256 * 1024;
-const CHUNK: u64 = 1024 * 1024;
+/// Small enough to stay in a core's cache between the read and the write.
+const CHUNK: u64 = 256 * 1024;
 
 /// Something whose bytes can be read at any offset.
 pub trait ReadAt: Send + 'static {
@@ -108,22 +109,55 @@ fn read_exact(reader: &mut impl ReadAt, mut offset: u64, mut buf: &mut [u8]) -> 
 
 type Job<R> = JoinHandle<(R, io::Result<Bytes>)>;
 
+/// Buffers of one body that the client has taken: their memory is cleared and mapped once.
+type Spare = Arc<Mutex<Vec<Vec<u8>>>>;
+
+fn locked(spare: &Spare) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+    spare.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Bytes of a body whose buffer goes back when they have been sent.
+struct Chunk {
+    buffer: Vec<u8>,
+    spare: Spare,
+}
+
+impl Chunk {
+    /// `length` bytes of whatever was there before.
+    fn new(spare: &Spare, length: usize) -> Self {
+        let mut buffer = locked(spare).pop().unwrap_or_default();
+        buffer.resize(length, 0);
+        Self { buffer, spare: spare.clone() }
+    }
+}
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        locked(&self.spare).push(std::mem::take(&mut self.buffer));
+    }
+}
+
 struct FileBody<R> {
     /// What has not yet been given to a job.
     segments: VecDeque<Segment>,
     /// Bytes that have not yet been given to the client.
     left: u64,
-    /// The size of the next chunk.
-    chunk: u64,
     /// None while a job has it, and after a failure.
     reader: Option<R>,
     job: Option<Job<R>>,
+    spare: Spare,
 }
 
 impl<R: ReadAt> FileBody<R> {
     fn new(reader: R, segments: Vec<Segment>, left: u64) -> Self {
         let segments = segments.into_iter().filter(|s| s.length() > 0).collect();
-        let mut body = Self { segments, left, chunk: FIRST_CHUNK, reader: Some(reader), job: None };
+        let mut body = Self { segments, left, reader: Some(reader), job: None, spare: Spare::default() };
         body.read_ahead();
         body
     }
@@ -132,16 +166,15 @@ impl<R: ReadAt> FileBody<R> {
     fn read_ahead(&mut self) {
         let Some(Segment::Content { offset, length }) = self.segments.front_mut() else { return };
         let Some(mut reader) = self.reader.take() else { return };
-        let (at, n) = (*offset, self.chunk.min(*length));
-        self.chunk = CHUNK;
+        let (at, n) = (*offset, CHUNK.min(*length));
         *offset += n;
         *length -= n;
         if *length == 0 {
             self.segments.pop_front();
         }
+        let mut chunk = Chunk::new(&self.spare, n as usize);
         self.job = Some(spawn_blocking(move || {
-            let mut buffer = vec![0; n as usize];
-            let result = read_exact(&mut reader, at, &mut buffer).map(|()| Bytes::from(buffer));
+            let result = read_exact(&mut reader, at, &mut chunk.buffer).map(|()| Bytes::from_owner(chunk));
             (reader, result)
         }));
     }
