@@ -473,6 +473,17 @@ impl Cell {
         self.change(writer::Change(move |ctx: &writer::Context<'_>| ctx.tx.set_meta("fs_id", &here)))
     }
 
+    /// A directory of the cell, to open several files in it with [`Self::open_in`].
+    pub fn folder(&self, path: &str) -> Result<OwnedFd> {
+        tree::open_dir(self.core.dir.as_fd(), path).map_err(Error::errno("open the directory", path))
+    }
+
+    /// A file of a directory, if it has this content.
+    pub fn open_in(folder: &OwnedFd, name: &str, wanted: &Version) -> Option<File> {
+        let (file, stat) = tree::open_file(folder.as_fd(), name).ok()?;
+        (tree::Identity::of(&stat) == wanted.identity).then_some(file)
+    }
+
     /// Where a path of the cell lies on disk, for messages.
     pub fn path(&self) -> &Path {
         &self.core.path

@@ -1,11 +1,15 @@
 //! Archives that somebody reads or may resume: equal requests share one, and a download that broke finds its old one again.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{Archive, Request, current_etag, locked};
+use super::{Archive, Request, locked};
 use crate::base::clock;
 use crate::storage::{Cell, Result};
+
+/// Archives that nobody reads but somebody may resume, at most: each holds its cell open, and a few descriptors.
+const IDLE: usize = 48;
 
 /// The live archives of a process.
 #[derive(Debug)]
@@ -20,11 +24,10 @@ impl LiveArchives {
         Self { archives: Mutex::default(), keep }
     }
 
-    /// The archive of the box as it is. Blocks.
-    pub fn current(&self, cell: &Arc<Cell>, request: &Request) -> Result<Arc<Archive>> {
-        let etag = current_etag(cell, request)?;
+    /// The archive of the box as it is; `etag` is what [`super::current_etag`] has just said. Blocks.
+    pub fn current(&self, cell: &Arc<Cell>, request: &Request, etag: &str) -> Result<Arc<Archive>> {
         self.sweep();
-        if let Some(archive) = self.find(cell, &request.box_name, &etag) {
+        if let Some(archive) = self.find(cell, &request.box_name, etag) {
             return Ok(archive);
         }
         let archive = Arc::new(Archive::build(cell, request)?);
@@ -32,8 +35,24 @@ impl LiveArchives {
         if let Some(other) = self.find(cell, &request.box_name, archive.etag()) {
             return Ok(other);
         }
-        locked(&self.archives).push(archive.clone());
+        self.add(archive.clone());
         Ok(archive)
+    }
+
+    /// Takes one in; the one that nobody has read for the longest time makes room.
+    fn add(&self, archive: Arc<Archive>) {
+        let mut archives = locked(&self.archives);
+        archives.push(archive);
+        let mut idle: Vec<(i64, usize)> = archives
+            .iter()
+            .enumerate()
+            .filter(|(_, a)| Arc::strong_count(a) == 1)
+            .map(|(at, a)| (a.last_used_ms.load(Ordering::Relaxed), at))
+            .collect();
+        idle.sort_unstable();
+        let too_many = if idle.len() > IDLE { idle.first().map(|(_, at)| archives.swap_remove(*at)) } else { None };
+        drop(archives);
+        drop(too_many);
     }
 
     /// A live archive of the box with this tag, quotes included.
@@ -48,9 +67,7 @@ impl LiveArchives {
     /// Lets go of what nobody reads and nobody will resume.
     pub fn sweep(&self) {
         let oldest = clock::now_ms() - i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX / 2);
-        let idle = |a: &Arc<Archive>| {
-            Arc::strong_count(a) == 1 && a.last_used_ms.load(std::sync::atomic::Ordering::Relaxed) < oldest
-        };
+        let idle = |a: &Arc<Archive>| Arc::strong_count(a) == 1 && a.last_used_ms.load(Ordering::Relaxed) < oldest;
         let mut archives = locked(&self.archives);
         let (gone, kept) = archives.drain(..).partition(idle);
         *archives = kept;

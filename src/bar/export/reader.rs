@@ -2,12 +2,15 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::records::{Content, Record, Window};
 use super::{Archive, member};
 use crate::archive::{Cursor, Layout, Member, Source};
+use crate::storage::Cell;
+use crate::storage::cell::Version;
 
 /// One reader; several may read the same archive.
 pub struct ArchiveReader {
@@ -20,12 +23,14 @@ struct Members {
     archive: Arc<Archive>,
     window: Window,
     open: Option<(u64, File)>,
+    /// The directory of the file that was read last, by its path: the next one is probably beside it.
+    folder: Option<(String, OwnedFd)>,
 }
 
 impl ArchiveReader {
     pub fn new(archive: Arc<Archive>) -> Self {
         let cursor = Cursor::new(archive.layout.clone(), 0);
-        Self { cursor, members: Members { archive, window: Window::default(), open: None } }
+        Self { cursor, members: Members { archive, window: Window::default(), open: None, folder: None } }
     }
 
     /// Fills as much of `buf` as there is from `offset` on. Fails where a member is no longer what it was; never mixes.
@@ -58,11 +63,27 @@ impl Members {
             let Content::File(version) = record.content else { return Err(io::ErrorKind::InvalidInput.into()) };
             let below = record.name.strip_prefix("90_contents/").unwrap_or_default();
             let path = format!("boxes/{}/{below}", archive.box_name);
-            let file = archive.cell.open_version(&version, &path).map_err(io::Error::other)?;
-            let file = file.ok_or_else(|| io::Error::other(format!("{path} was changed by hand")))?;
+            let file = match self.open_beside(&path, &version) {
+                Some(file) => file,
+                None => archive
+                    .cell
+                    .open_version(&version, &path)
+                    .map_err(io::Error::other)?
+                    .ok_or_else(|| io::Error::other(format!("{path} was changed by hand")))?,
+            };
             self.open = Some((index, file));
         }
         Ok(&self.open.as_ref().expect("invariant: it was just opened").1)
+    }
+
+    /// The file in its directory, if that is its place and it is what it was.
+    fn open_beside(&mut self, path: &str, version: &Version) -> Option<File> {
+        let (folder, name) = path.rsplit_once('/')?;
+        if self.folder.as_ref().is_none_or(|(at, _)| at != folder) {
+            self.folder = Some((folder.to_owned(), self.archive.cell.folder(folder).ok()?));
+        }
+        let (_, fd) = self.folder.as_ref()?;
+        Cell::open_in(fd, name, version)
     }
 
     fn compute_crc(&mut self, index: u64) -> io::Result<u32> {

@@ -32,6 +32,7 @@ CREATE TABLE resource(
   PRIMARY KEY(parent, name)) WITHOUT ROWID;
 CREATE UNIQUE INDEX resource_id ON resource(id);
 CREATE INDEX resource_seq ON resource(seq);
+CREATE INDEX resource_collection ON resource(parent, name) WHERE kind<>2;
 
 CREATE TABLE box(
   id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, schema TEXT UNIQUE, version INTEGER NOT NULL,
@@ -142,6 +143,8 @@ fn set_up(conn: &Connection, access: Access) -> rusqlite::Result<()> {
     // Checkpoints run on a thread of their own, never inside a commit or a close.
     conn.pragma_update(None, "wal_autocheckpoint", 0)?;
     conn.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    // Otherwise statements are prepared anew whenever a bound value might change their plan.
+    conn.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.pragma_update(None, "cache_size", -256)?;
     conn.pragma_update(None, "temp_store", "memory")?;
     match access {

@@ -61,7 +61,7 @@ pub(super) fn answer(
     if let Some(response) = represent(&etag, 0).precondition(&asked.headers)? {
         return Ok(response);
     }
-    let archive = archives.current(&cell, &wanted).map_err(|e| failed(asked, e))?;
+    let archive = archives.current(&cell, &wanted, &etag).map_err(|e| failed(asked, e))?;
     represent(archive.etag(), archive.length()).answer(head, &asked.headers, || Ok(reader(&archive)))
 }
 
