@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::records::{Content, Record, Window};
 use super::{Archive, member};
@@ -59,7 +60,12 @@ impl Members {
             let below = record.name.strip_prefix("90_contents/").unwrap_or_default();
             let path = format!("boxes/{}/{below}", archive.box_name);
             let file = archive.cell.open_version(&version, &path).map_err(io::Error::other)?;
-            let file = file.ok_or_else(|| io::Error::other(format!("{path} was changed by hand")))?;
+            let Some(file) = file else {
+                // Nobody can finish this archive; with the row put right, the next one holds what is there now.
+                archive.broken.store(true, Ordering::Relaxed);
+                archive.cell.notice(version.id).map_err(io::Error::other)?;
+                return Err(io::Error::other(format!("{path} was changed by hand")));
+            };
             self.open = Some((index, file));
         }
         Ok(&self.open.as_ref().expect("invariant: it was just opened").1)
