@@ -49,6 +49,8 @@ pub struct Request {
 /// One moment of a box.
 #[derive(Debug)]
 pub struct Archive {
+    // Dropped before the cell, whose writer releases it.
+    _pin: Pin,
     cell: Arc<Cell>,
     box_name: String,
     etag: String,
@@ -61,7 +63,6 @@ pub struct Archive {
     last_used_ms: AtomicI64,
     /// A member's content is nowhere any more.
     broken: AtomicBool,
-    _pin: Pin,
 }
 
 /// The tag that an archive made now would have, quoted.

@@ -106,6 +106,11 @@ impl Core {
         locked(&self.mtimes).get(&collection.id).copied().unwrap_or(collection.dir_mtime_ns)
     }
 
+    /// The same for what this process renamed since the rows were last written.
+    pub(crate) fn latest_mtime(&self, id: ResourceId) -> Option<i64> {
+        locked(&self.mtimes).get(&id).copied()
+    }
+
     pub(crate) fn remember_mtime(&self, id: ResourceId, mtime_ns: i64) {
         locked(&self.mtimes).insert(id, mtime_ns);
     }
@@ -510,6 +515,11 @@ pub fn received<T>(answer: Result<Result<T>, oneshot::error::RecvError>) -> Resu
 }
 
 impl Cell {
+    /// Whether changes are taken: the writer lives.
+    pub(crate) fn is_working(&self) -> bool {
+        locked(&self.writer).as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Ends the writer, with everything settled. Who still uses the cell can read what is open, and change nothing.
     pub(crate) fn shut(&self) {
         self.queue.stop();

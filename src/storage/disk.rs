@@ -1,6 +1,6 @@
 //! The seam below the store: every call that changes the disk goes through [`Disk`].
 //!
-//! In tests a [`FaultPlan`] counts these calls and lets the N-th fail, so that each step of each verb is seen failing.
+//! In tests a `FaultPlan` counts these calls and lets the N-th fail, so that each step of each verb is seen failing.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -26,6 +26,8 @@ pub struct FaultPlan {
     pub fail_at: std::sync::atomic::AtomicUsize,
     pub calls: std::sync::atomic::AtomicUsize,
     pub failed: std::sync::Mutex<Option<&'static str>>,
+    /// What fails when it is next called.
+    pub fail_call: std::sync::Mutex<Option<&'static str>>,
     /// What panics when it is next called.
     pub panic_at: std::sync::Mutex<Option<&'static str>>,
 }
@@ -48,7 +50,9 @@ impl Disk {
             let panics = plan.panic_at.lock().expect("invariant: no panic holds the lock").take_if(|at| *at == what);
             assert!(panics.is_none(), "injected panic at {what}");
             let n = plan.calls.fetch_add(1, SeqCst) + 1;
-            if n == plan.fail_at.load(SeqCst) {
+            let fails =
+                plan.fail_call.lock().expect("invariant: no panic holds the lock").take_if(|call| *call == what);
+            if fails.is_some() || n == plan.fail_at.load(SeqCst) {
                 *plan.failed.lock().expect("invariant: no panic holds the lock") = Some(what);
                 return Err(io::Error::other(format!("injected fault at {what}")));
             }

@@ -4,7 +4,7 @@
 //! pending or registered carries its owner's number, and only what belongs to a dead owner is cleaned up by others. This
 //! is the place where a later version leases cells to nodes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -26,7 +26,14 @@ pub struct Lease {
     file: Arc<File>,
     owner: OwnerId,
     /// How many times this process has each cell open: a lock of the file is held once, however often it is taken.
-    open: Arc<Mutex<HashMap<i64, usize>>>,
+    held: Arc<Mutex<Held>>,
+}
+
+/// What the kernel cannot tell, because a lock of the file is the process's own.
+#[derive(Debug, Default)]
+struct Held {
+    open: HashMap<i64, usize>,
+    alone: HashSet<i64>,
 }
 
 impl Lease {
@@ -45,7 +52,7 @@ impl Lease {
             if sys::try_lock_byte(&file, OWNERS + owner as u64, LockKind::Exclusive)
                 .map_err(Error::io("lock", shown.clone()))?
             {
-                return Ok(Self { file: Arc::new(file), owner, open: Arc::default() });
+                return Ok(Self { file: Arc::new(file), owner, held: Arc::default() });
             }
         }
     }
@@ -82,14 +89,17 @@ impl Lease {
         Ok(CellLock { lease: self, number })
     }
 
-    fn open_counts(&self) -> MutexGuard<'_, HashMap<i64, usize>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that this process has the cell open once more; false while another process has it alone.
+    /// Says that this process has the cell open once more; false while somebody has it alone, be it in this process.
     pub fn hold_open(&self, number: i64) -> io::Result<bool> {
-        let mut counts = self.open_counts();
-        let count = counts.entry(number).or_default();
+        let mut held = self.held();
+        if held.alone.contains(&number) {
+            return Ok(false);
+        }
+        let count = held.open.entry(number).or_default();
         if *count == 0 && !sys::try_lock_byte(&self.file, CELL_OPEN + number as u64, LockKind::Shared)? {
             return Ok(false);
         }
@@ -99,25 +109,36 @@ impl Lease {
 
     /// Takes back one [`Self::hold_open`].
     pub fn release_open(&self, number: i64) -> io::Result<()> {
-        let mut counts = self.open_counts();
-        let count = counts.entry(number).or_default();
+        let mut held = self.held();
+        let count = held.open.entry(number).or_default();
         *count = count.saturating_sub(1);
         if *count == 0 {
-            counts.remove(&number);
-            sys::unlock_byte(&self.file, CELL_OPEN + number as u64)?;
+            held.open.remove(&number);
+            if !held.alone.contains(&number) {
+                sys::unlock_byte(&self.file, CELL_OPEN + number as u64)?;
+            }
         }
         Ok(())
     }
 
-    /// Takes a cell from all other processes; false while one has it open.
+    /// Takes a cell from all other processes; false while one has it open or somebody here has it alone already. Who has it
+    /// open in this process keeps it; nobody opens it anew.
     pub fn take_alone(&self, number: i64) -> io::Result<bool> {
-        sys::try_lock_byte(&self.file, CELL_OPEN + number as u64, LockKind::Exclusive)
+        let mut held = self.held();
+        if held.alone.contains(&number)
+            || !sys::try_lock_byte(&self.file, CELL_OPEN + number as u64, LockKind::Exclusive)?
+        {
+            return Ok(false);
+        }
+        held.alone.insert(number);
+        Ok(true)
     }
 
     /// Ends [`Self::take_alone`]; what this process still has open stays held.
     pub fn end_alone(&self, number: i64) -> io::Result<()> {
-        let counts = self.open_counts();
-        if counts.contains_key(&number) {
+        let mut held = self.held();
+        held.alone.remove(&number);
+        if held.open.contains_key(&number) {
             sys::lock_byte(&self.file, CELL_OPEN + number as u64, LockKind::Shared)
         } else {
             sys::unlock_byte(&self.file, CELL_OPEN + number as u64)
@@ -137,5 +158,26 @@ impl Drop for CellLock<'_> {
         if let Err(e) = sys::unlock_byte(&self.lease.file, CELL_WRITE + self.number as u64) {
             tracing::error!(error = %e, cell = self.number, "cannot unlock the cell");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_a_cell_alone_excludes_the_own_process_too() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let lease = Lease::acquire(&dir.path().join("lock")).expect("a lease");
+        assert!(lease.hold_open(7).expect("an answer"));
+        assert!(lease.take_alone(7).expect("an answer"), "what is open here already is no hindrance");
+        assert!(!lease.hold_open(7).expect("an answer"));
+        assert!(!lease.take_alone(7).expect("an answer"));
+        lease.release_open(7).expect("released");
+        let other = Lease::acquire(&dir.path().join("lock")).expect("a lease");
+        assert!(!other.hold_open(7).expect("an answer"), "still held alone");
+        lease.end_alone(7).expect("released");
+        assert!(lease.hold_open(7).expect("an answer"));
+        assert!(other.hold_open(7).expect("an answer"));
     }
 }

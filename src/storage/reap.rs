@@ -12,8 +12,9 @@ use crate::storage::database::schema::PARENT_TRASH;
 /// Rows removed in one transaction, at most, so that no batch waits long for a large tree.
 pub(crate) const CHUNK: usize = 1000;
 
-/// Forgets the rows of what can go; what it returns is removed from the disk once the transaction has committed.
-pub(crate) fn choose(core: &Core, tx: &Tx<'_>) -> Result<Vec<Gone>> {
+/// Forgets the rows of what can go; what it returns is removed from the disk once the transaction has committed. Also tells
+/// whether it stopped because it was enough for one transaction.
+pub(crate) fn choose(core: &Core, tx: &Tx<'_>) -> Result<(Vec<Gone>, bool)> {
     let mut oldest_needed = i64::MAX;
     for g in tx.generations()? {
         if core.lease.is_alive(g.owner).map_err(Error::io("look for", "owners"))? {
@@ -42,7 +43,7 @@ pub(crate) fn choose(core: &Core, tx: &Tx<'_>) -> Result<Vec<Gone>> {
         budget = budget.saturating_sub(1);
         chosen.push(gone);
     }
-    Ok(chosen)
+    Ok((chosen, budget == 0))
 }
 
 /// Removes rows from the leaves up, so that being interrupted leaves no row without a parent; tells whether all are gone.

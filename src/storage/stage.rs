@@ -1,6 +1,6 @@
 //! Content on its way in: a file in `staging/` that nobody sees until an operation takes it.
 //!
-//! The CRC is computed while the bytes come in; [`Staged::finish`] makes them durable. A staged file that no committed
+//! The CRC is computed while the bytes come in; [`Upload::finish`] makes them durable. A staged file that no committed
 //! operation took is removed when it is dropped.
 
 use std::fs::File;

@@ -1,6 +1,7 @@
 //! The store as its users see it: real files, real databases, every step made to fail once.
 
 mod faults;
+mod upkeep;
 mod verbs;
 
 use std::io::Read;

@@ -176,7 +176,7 @@ impl Unit {
     fn open_cell(&self, record: &CellRecord) -> Result<Arc<Cell>> {
         let mut open = locked(&self.open);
         if let Some(cell) = open.get(&record.number) {
-            if cell.name() == record.name && cell.core.still_there().is_ok() {
+            if cell.name() == record.name && cell.is_working() && cell.core.still_there().is_ok() {
                 cell.last_used_ms.store(clock::now_ms(), Ordering::Relaxed);
                 return Ok(cell.clone());
             }
@@ -334,6 +334,13 @@ impl Unit {
             }
         }
         let alone = self.close_for_good(&record)?;
+        if only_empty {
+            // Now that nobody can write any more: something may have come in since it was last looked at.
+            let conn = schema::open(&self.cell_path(name).join("cell.db"), schema::Access::Read)?;
+            if !is_empty(&View::new(&conn))? {
+                return Err(Error::NotEmpty);
+            }
+        }
         let doomed = self.root.join("staging").join(format!("{:x}-{}", self.lease.owner(), id::uuid22()));
         let mut index = locked(&self.index);
         guard(&index.find(name)?.filter(|r| r.number == record.number).ok_or(Error::CellMissing)?)?;
@@ -348,14 +355,16 @@ impl Unit {
 
     /// Closes a cell here and keeps other processes from opening it. Requests that still use it see `CellMissing`.
     fn close_for_good(&self, record: &CellRecord) -> Result<Alone<'_>> {
-        if let Some(cell) = locked(&self.open).remove(&record.number) {
-            // There is one writer for a cell in a process, so this one ends before another can begin.
-            cell.shut();
-        }
         if !self.lease.take_alone(record.number).map_err(Error::io("lock", "the cell"))? {
             return Err(Error::InUse);
         }
-        Ok(Alone { lease: &self.lease, number: record.number })
+        let alone = Alone { lease: &self.lease, number: record.number };
+        // From here on this process does not open it anew either, so that no other writer begins after this one.
+        let cell = locked(&self.open).remove(&record.number);
+        if let Some(cell) = cell {
+            cell.shut();
+        }
+        Ok(alone)
     }
 
     fn cell_path(&self, name: &str) -> PathBuf {
@@ -368,7 +377,11 @@ impl Unit {
         let busy = locked(&self.index).busy()?;
         for record in busy {
             if self.record(&record.name)?.is_some() {
-                self.open_cell(&record)?;
+                // A cell that cannot be opened must not keep the others from being served.
+                if let Err(e) = self.open_cell(&record) {
+                    tracing::error!(error = &e as &dyn std::error::Error, cell = record.name, "cannot be opened");
+                    continue;
+                }
                 locked(&self.index).set_busy(record.number, false)?;
             }
         }

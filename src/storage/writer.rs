@@ -21,7 +21,7 @@ pub use settler::Settler;
 
 use super::database::pending::{Step, Undo};
 use super::error::{Error, Result};
-use crate::base::path::ResourcePath;
+use crate::base::path::{ResourcePath, Segment};
 use crate::storage::cell::Core;
 
 /// The names an operation touches. Two operations on one name, or on names above and below each other, never share a batch,
@@ -33,11 +33,13 @@ pub struct Footprint {
 
 impl Footprint {
     pub fn of(box_name: &str, path: &ResourcePath) -> Self {
-        Self { names: vec![(box_name.to_owned(), path.clone())] }
+        Self::default().and(box_name, path)
     }
 
     pub fn and(mut self, box_name: &str, path: &ResourcePath) -> Self {
-        self.names.push((box_name.to_owned(), path.clone()));
+        // A path is looked up as given, then in NFC: both forms lead to the same name.
+        let path = ResourcePath::from_segments(path.segments().iter().map(Segment::nfc).collect());
+        self.names.push((box_name.to_owned(), path));
         self
     }
 
@@ -161,6 +163,8 @@ enum Message {
     Operation(Box<dyn Queued>),
     /// A sync has covered the renames of these pending rows.
     Settled(Vec<i64>),
+    /// A directory of renames could not be synced: the cell must be opened anew.
+    Unsynced,
     /// A reader is through: something may be reapable.
     Reap,
     /// The cell is being closed.

@@ -157,12 +157,13 @@ impl View<'_> {
         self.all("read gone", "SELECT id, version, name, seq, tree FROM gone ORDER BY seq", [], read_gone)
     }
 
-    /// Content that no registered generation needs and whose rename is certain, oldest first.
+    /// Content that no registered generation needs and whose rename is certain, oldest first. A change may be numbered higher
+    /// than its pending row (what it adopted on its way counts too), so nothing from the oldest pending row on is certain.
     pub fn reapable(&self, oldest_needed: i64, limit: usize) -> Result<Vec<Gone>> {
         self.all(
             "find what can be reaped",
-            "SELECT id, version, name, seq, tree FROM gone WHERE seq<=?1 AND seq NOT IN (SELECT seq FROM pending) \
-             ORDER BY seq LIMIT ?2",
+            "SELECT id, version, name, seq, tree FROM gone WHERE seq<=?1 \
+             AND seq < coalesce((SELECT min(seq) FROM pending), 9223372036854775807) ORDER BY seq LIMIT ?2",
             params![oldest_needed, limit as i64],
             read_gone,
         )

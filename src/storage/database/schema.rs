@@ -17,6 +17,9 @@ pub const PARENT_BOXES: i64 = 0;
 pub const PARENT_HIDDEN: i64 = -1;
 pub const PARENT_TRASH: i64 = -2;
 
+/// Length in bytes above which the write-ahead log is moved into the database.
+pub const LOG_BYTES: i64 = 4 << 20;
+
 const TABLES: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY) WITHOUT ROWID;
 
@@ -140,7 +143,11 @@ fn set_up(conn: &Connection, access: Access) -> rusqlite::Result<()> {
     conn.pragma_update(None, "cache_size", -256)?;
     conn.pragma_update(None, "temp_store", "memory")?;
     match access {
-        Access::Write => conn.pragma_update(None, "synchronous", "full")?,
+        Access::Write => {
+            conn.pragma_update(None, "synchronous", "full")?;
+            // The log's length tells when a checkpoint is worth while, so it must shrink once one is done.
+            conn.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
+        }
         Access::Read => conn.pragma_update(None, "query_only", true)?,
     }
     conn.set_prepared_statement_cache_capacity(128);

@@ -139,6 +139,10 @@ impl Operation for UpdateBox {
         let mut decision = Decision { op: "update box", id: before.id, ..Decision::rows(after) };
         if self.new_name != self.name {
             ctx.settle_below(&format!("boxes/{}", self.name))?;
+            let boxes = ctx.directory("boxes")?;
+            // A box's directory may have been put back by hand, which its row does not learn.
+            let there =
+                tree::stat_name(boxes.as_fd(), &self.name).map_err(Error::errno("look at", self.name.clone()))?;
             ctx.tx.place_resource(root.id, PARENT_BOXES, &self.new_name, ctx.tx.seq())?;
             decision.undo = vec![
                 Undo::Place { id: root.id, parent: PARENT_BOXES, name: self.name.clone() },
@@ -148,7 +152,7 @@ impl Operation for UpdateBox {
                 how: How::Move,
                 from: format!("boxes/{}", self.name),
                 to: format!("boxes/{}", self.new_name),
-                ino: root.ino,
+                ino: there.map_or(root.ino, |s| s.st_ino as i64),
             });
         }
         Ok(decision)

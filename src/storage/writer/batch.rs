@@ -23,8 +23,6 @@ use crate::storage::{reap, tree};
 const BATCH: usize = 256;
 /// How long a rename may wait for the sync that makes its pending row superfluous.
 const SETTLE_AFTER: Duration = Duration::from_millis(50);
-/// Size of the write-ahead log, in bytes, above which it is moved into the database.
-const CHECKPOINT_BYTES: i64 = 4 << 20;
 
 /// The single writer of one cell within this process.
 pub(super) struct Writer {
@@ -89,7 +87,12 @@ impl Writer {
             sort_in(operation, &mut batch, &mut footprints, &mut later);
         }
         if batch.is_empty() && self.settled.is_empty() {
+            if self.unsettled_since.is_none() {
+                // Somebody may move or remove them by hand before there is work again.
+                self.directories.borrow_mut().clear();
+            }
             let message = match self.unsettled_since {
+                _ if self.reap_wanted => self.receiver.recv_timeout(Duration::ZERO),
                 Some(since) => self.receiver.recv_timeout(SETTLE_AFTER.saturating_sub(since.elapsed())),
                 None => self.receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
@@ -127,6 +130,7 @@ impl Writer {
     fn note(&mut self, message: Message) {
         match message {
             Message::Settled(seqs) => self.settled.extend(seqs),
+            Message::Unsynced => self.broken = true,
             Message::Reap => self.reap_wanted = true,
             Message::Operation(o) => self.deferred.push_back(o),
             Message::Stop => {}
@@ -134,6 +138,8 @@ impl Writer {
     }
 
     fn run_batch(&mut self, batch: Vec<Box<dyn Queued>>) {
+        // After a failure it waits for the next occasion instead of being tried again and again.
+        let reap = std::mem::take(&mut self.reap_wanted);
         if self.broken
             && let Err(e) = self.reopen()
         {
@@ -156,7 +162,7 @@ impl Writer {
             }
         };
         let mut done = Vec::new();
-        let outcome = self.transact(batch, &mut done);
+        let outcome = self.transact(batch, reap, &mut done);
         let reaped = match outcome {
             Ok(reaped) => reaped,
             Err(e) => {
@@ -177,6 +183,7 @@ impl Writer {
     fn transact(
         &mut self,
         batch: Vec<Box<dyn Queued>>,
+        reap: bool,
         done: &mut Vec<(Box<dyn Queued>, Result<()>)>,
     ) -> Result<Vec<Gone>> {
         let fail_all = |batch: Vec<Box<dyn Queued>>, done: &mut Vec<_>, e: &Error| {
@@ -200,7 +207,7 @@ impl Writer {
             return Err(e);
         }
         let mut planned = Vec::new();
-        let decided = self.decide(batch, &mut planned, done);
+        let decided = self.decide(batch, reap, &mut planned, done);
         let reaped = match decided {
             Ok(reaped) => reaped,
             Err(e) => {
@@ -258,6 +265,7 @@ impl Writer {
     fn decide(
         &mut self,
         batch: Vec<Box<dyn Queued>>,
+        reap: bool,
         planned: &mut Vec<Planned>,
         done: &mut Vec<(Box<dyn Queued>, Result<()>)>,
     ) -> Result<Vec<Gone>> {
@@ -288,9 +296,8 @@ impl Writer {
             }
         }
         let mut reaped = Vec::new();
-        if !self.settled.is_empty() || self.reap_wanted {
-            reaped = reap::choose(&self.core, &tx)?;
-            self.reap_wanted = reaped.len() >= reap::CHUNK;
+        if !self.settled.is_empty() || reap {
+            (reaped, self.reap_wanted) = reap::choose(&self.core, &tx)?;
         }
         tx.save_counters(before)?;
         self.last_seq = tx.seq();
@@ -373,7 +380,8 @@ impl Writer {
             }
         }
         for (t, mtime) in before {
-            let agreed = mtime != 0 && mtime == t.known_mtime_ns;
+            // An earlier operation of this batch may have changed the same directory since this one was decided.
+            let agreed = mtime != 0 && mtime == self.core.latest_mtime(t.id).unwrap_or(t.known_mtime_ns);
             let now = if agreed { self.directory_mtime(&t.path).unwrap_or(0) } else { 0 };
             self.core.remember_mtime(t.id, now);
         }
@@ -404,34 +412,38 @@ impl Writer {
         if !due {
             return;
         }
-        self.unsettled_since = None;
         let mut directories = Vec::new();
         let mut all = true;
-        for path in self.unsettled_dirs.drain(..) {
-            match self.directories.borrow_mut().get(&self.core, &path) {
+        for path in &self.unsettled_dirs {
+            match self.directories.borrow_mut().get(&self.core, path) {
                 Ok(fd) => directories.push(fd),
                 // Moved since, and settled then; or removed by hand, and nothing is left to be settled.
-                Err(Errno::NOENT | Errno::NOTDIR) => {}
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => {}
                 Err(e) => {
                     tracing::error!(path, error = %e, "a directory to be synced cannot be opened");
                     all = false;
                 }
             }
         }
-        let seqs = std::mem::take(&mut self.unsettled);
         // The directories may be moved from now on without this writer knowing.
         self.directories.borrow_mut().clear();
-        if all {
-            let wal = self.core.path.join("cell.db-wal");
-            let checkpoint = std::fs::metadata(wal).is_ok_and(|m| m.len() as i64 > CHECKPOINT_BYTES);
-            self.core.settler.sync(SyncJob {
-                core: self.core.clone(),
-                directories,
-                seqs,
-                checkpoint,
-                reply: self.sender.clone(),
-            });
+        if !all {
+            // All of it is tried again, so that nothing later is settled before it.
+            self.unsettled_since = Some(Instant::now());
+            return;
         }
+        self.unsettled_since = None;
+        self.unsettled_dirs.clear();
+        let seqs = std::mem::take(&mut self.unsettled);
+        let wal = self.core.path.join("cell.db-wal");
+        let checkpoint = std::fs::metadata(wal).is_ok_and(|m| m.len() as i64 > schema::LOG_BYTES);
+        self.core.settler.sync(SyncJob {
+            core: self.core.clone(),
+            directories,
+            seqs,
+            checkpoint,
+            reply: self.sender.clone(),
+        });
     }
 
     /// Opens the database again after a commit of unknown outcome and does what its rows say.
@@ -464,7 +476,8 @@ impl Writer {
                 let before = tx.counters();
                 replay::settle_pending(&core, &tx)?;
                 core.write_known_mtimes(&tx)?;
-                let reaped = reap::choose(&core, &tx)?;
+                // What is left of a large tree is done when the cell is opened again.
+                let (reaped, _) = reap::choose(&core, &tx)?;
                 tx.save_counters(before)?;
                 self.conn.execute_batch("COMMIT").map_err(Error::database("commit"))?;
                 let more = reaped.len() >= reap::CHUNK;

@@ -166,9 +166,10 @@ fn settle_rows(core: &Core, tx: &Tx<'_>, rows: Vec<Pending>) -> Result<()> {
     Ok(())
 }
 
+/// Also those of this process: who registered them read through an earlier opening of the cell, and can no longer release them.
 fn forget_dead_generations(core: &Core, tx: &Tx<'_>) -> Result<()> {
     for g in tx.generations()? {
-        if !core.lease.is_alive(g.owner).map_err(Error::io("look for", "owners"))? {
+        if g.owner == core.lease.owner() || !core.lease.is_alive(g.owner).map_err(Error::io("look for", "owners"))? {
             tx.remove_generation(g.id)?;
         }
     }
@@ -242,10 +243,12 @@ fn empty_box_directory(core: &Core, name: &str) -> Result<i64> {
     Ok(stat.map_or(0, |s| s.st_ino as i64))
 }
 
-/// Removes what is not in use and no row names.
+/// Removes what is not in use and no row names. What cannot be removed is no reason to keep the cell closed.
 fn clear_staging(core: &Core, view: &View<'_>, in_use: impl Fn(&str) -> Result<bool>) -> Result<()> {
     for name in unnamed(core, view, in_use)? {
-        core.disk.remove_tree(core.staging.as_fd(), name.as_ref()).map_err(Error::io("remove", name))?;
+        if let Err(e) = core.disk.remove_tree(core.staging.as_fd(), name.as_ref()) {
+            tracing::warn!(error = %e, cell = core.name, name, "litter cannot be removed");
+        }
     }
     Ok(())
 }

@@ -73,8 +73,10 @@ fn work(queue: &Receiver<Job>) {
 fn sync(job: SyncJob) {
     for directory in &job.directories {
         if let Err(e) = job.core.disk.sync_dir(directory.as_fd()) {
-            // The pending rows stay, so nothing is lost: the next start does these renames again if they were.
+            // The pending rows stay, so nothing is lost. Later ones must not go before them, or a replay of these alone
+            // would take back what came after.
             tracing::error!(error = %e, cell = job.core.name, "a directory cannot be synced");
+            drop(job.reply.send(Message::Unsynced));
             return;
         }
     }

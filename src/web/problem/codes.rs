@@ -6,7 +6,7 @@ macro_rules! codes {
     ($($name:ident $code:literal $template:literal)+) => {
         /// An error code of the wire.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Code { $(#[doc = $template] $name,)+ }
+        pub enum Code { $(#[doc = concat!("`", $template, "`")] $name,)+ }
 
         impl Code {
             /// Every code.

@@ -1,0 +1,232 @@
+//! What the writer does between and after operations: batches, settling, reaping, opening anew.
+
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::storage::Error;
+use crate::storage::database::schema;
+use crate::storage::generation::Pin;
+use crate::storage::operation::boxes::{SchemaChange, UpdateBox};
+use crate::storage::operation::look::Refresh;
+use crate::storage::writer::Change;
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "never: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn staged_put(cell: &Cell, at: &str, bytes: &[u8]) -> Put {
+    let mut upload = cell.upload().expect("an upload");
+    upload.write(bytes).expect("written");
+    Put {
+        box_name: "b".to_owned(),
+        path: path(at),
+        staged: upload.finish().expect("finished"),
+        content_type: None,
+        mtime_ms: None,
+        guard: no_guard(),
+        properties_of: None,
+    }
+}
+
+/// Submits two PUTs while the writer is busy, so that they come to it together.
+fn put_together(cell: &Cell, one: (&str, &[u8]), other: (&str, &[u8])) {
+    let (one, other) = (staged_put(cell, one.0, one.1), staged_put(cell, other.0, other.1));
+    let (release, wait) = mpsc::channel::<()>();
+    let busy = cell.submit(Change(move |_: &Context<'_>| {
+        wait.recv().unwrap_or_default();
+        Ok(())
+    }));
+    let (one, other) = (cell.submit(one), cell.submit(other));
+    drop(release);
+    busy.blocking_recv().expect("an answer").expect("done");
+    one.blocking_recv().expect("an answer").expect("put");
+    other.blocking_recv().expect("an answer").expect("put");
+}
+
+#[test]
+fn two_forms_of_one_name_put_at_once_are_one_file() {
+    let w = World::new();
+    put_together(&w.cell(), ("caf\u{e9}", b"first"), ("cafe\u{301}", b"second"));
+    let (bytes, row) = w.get("caf\u{e9}").expect("content");
+    assert_eq!((bytes.as_slice(), row.version), (&b"second"[..], 2));
+    assert_eq!(w.tree().len(), 1);
+}
+
+#[test]
+fn what_a_batch_renames_into_one_directory_needs_no_look_at_it() {
+    let w = World::new();
+    w.mkcol("d").expect("mkcol");
+    let cell = w.cell();
+    put_together(&cell, ("d/x", b"x"), ("d/y", b"y"));
+    let row = cell.read(|v| v.lookup("b", &path("d"))).expect("a lookup").nearest().clone();
+    let stat = rustix::fs::stat(w.on_disk("d")).expect("a directory");
+    assert_eq!(cell.core.known_mtime(&row), crate::storage::tree::mtime_ns(&stat));
+}
+
+#[test]
+fn a_delete_that_fails_after_adopting_an_edit_is_taken_back_whole() {
+    let plan = Arc::new(FaultPlan::default());
+    let w = World::new().reopen(Some(plan.clone()));
+    w.put("x", b"one").expect("put");
+    w.set("x", "kept").expect("set");
+    w.put("probe", b"").expect("put");
+    std::fs::write(w.on_disk("x"), b"edited").expect("an edit");
+    let id = w.cell().read(|v| v.lookup("b", &path("x"))).expect("a lookup").nearest().id;
+    plan.calls.store(0, SeqCst);
+    *plan.fail_call.lock().expect("not poisoned") = Some("rename");
+    // A reader that goes makes the next batch reap.
+    w.cell().queue().reap();
+    let cell = w.cell();
+    let (release, wait) = mpsc::channel::<()>();
+    let busy = cell.submit(Change(move |_: &Context<'_>| {
+        wait.recv().unwrap_or_default();
+        Ok(())
+    }));
+    let guard = no_guard();
+    let answer = cell.submit(Delete { box_name: "b".to_owned(), path: path("x"), recursive: true, guard });
+    cell.queue().reap();
+    drop(release);
+    busy.blocking_recv().expect("an answer").expect("done");
+    assert!(answer.blocking_recv().expect("an answer").is_err());
+    let (bytes, row) = w.get("x").expect("content");
+    assert_eq!((bytes.as_slice(), row.id, row.has_properties()), (&b"edited"[..], id, true));
+}
+
+#[test]
+fn a_large_tree_is_reaped_without_further_writes() {
+    let w = World::new();
+    w.mkcol("d").expect("mkcol");
+    for i in 0..crate::storage::reap::CHUNK + 200 {
+        std::fs::write(w.on_disk(&format!("d/{i}")), b"").expect("a file");
+    }
+    w.cell().refresh("b", &path("d")).expect("adopted");
+    w.delete("d").expect("delete");
+    eventually("nothing is staged", || w.staged().is_empty());
+}
+
+#[test]
+fn litter_that_cannot_be_removed_keeps_no_cell_closed() {
+    let w = World::new();
+    w.put("x", b"x").expect("put");
+    std::fs::create_dir(w.dir.path().join("unit/cells/c/staging/litter")).expect("litter");
+    std::fs::write(w.dir.path().join("unit/staging/litter"), b"").expect("litter");
+    let plan = Arc::new(FaultPlan::default());
+    *plan.fail_call.lock().expect("not poisoned") = Some("remove tree");
+    let w = w.reopen(Some(plan));
+    w.unit.resume().expect("resumed");
+    assert_eq!(w.get("x").expect("content").0, b"x");
+}
+
+#[test]
+fn a_cell_that_cannot_be_opened_keeps_no_unit_closed() {
+    let w = World::new();
+    let number = w.cell().number();
+    w.unit.set_busy(number, true).expect("marked");
+    let w = w.reopen(None);
+    std::fs::remove_dir_all(w.dir.path().join("unit/cells/c/staging")).expect("damaged");
+    w.unit.resume().expect("resumed");
+}
+
+#[test]
+fn a_failed_sync_leaves_no_old_change_pending_behind_newer_ones() {
+    let plan = Arc::new(FaultPlan::default());
+    let w = World::new().reopen(Some(plan.clone()));
+    w.put("a", b"1").expect("put");
+    let cell = w.cell();
+    let pending = || cell.read(|v| Ok(v.pending()?.len())).expect("rows");
+    eventually("settled", || pending() == 0);
+    let failed = || plan.failed.lock().expect("not poisoned").is_some();
+    while !failed() {
+        w.rename("a", "b").expect("move");
+        *plan.fail_call.lock().expect("not poisoned") = Some("sync directory");
+        eventually("a sync has failed, or was already done", || failed() || pending() == 0);
+        *plan.fail_call.lock().expect("not poisoned") = None;
+        w.rename("b", "a").expect("move back");
+    }
+    eventually("everything is settled", || pending() == 0);
+    assert_eq!(w.get("a").expect("content").0, b"1");
+}
+
+#[test]
+fn a_moment_pinned_before_a_cell_was_renamed_holds_nothing_back_for_ever() {
+    let w = World::new();
+    let cell = w.cell();
+    let id = cell.lookup("b", &ResourcePath::root()).expect("the box").cell_box.id;
+    let pin = Pin::new(&cell, id).expect("a pin");
+    w.unit.rename_cell("c", "e").expect("renamed");
+    drop(pin);
+    drop(cell);
+    let cell = w.unit.cell("e").expect("the cell");
+    assert_eq!(cell.read(|v| Ok(v.generations()?.len())).expect("rows"), 0);
+}
+
+#[test]
+fn a_cell_whose_writer_panicked_is_opened_anew() {
+    let plan = Arc::new(FaultPlan::default());
+    let w = World::new().reopen(Some(plan.clone()));
+    w.put("x", b"1").expect("put");
+    *plan.panic_at.lock().expect("not poisoned") = Some("exchange");
+    assert!(matches!(w.put("x", b"2"), Err(Error::CellMissing)));
+    eventually("the writer has ended", || w.put("y", b"y").is_ok());
+    // The change had been committed: opening has finished it.
+    assert_eq!(w.get("x").expect("content").0, b"2");
+}
+
+#[test]
+fn a_box_whose_directory_was_put_back_by_hand_is_renamed_by_a_replay() {
+    let plan = Arc::new(FaultPlan::default());
+    let w = World::new().reopen(Some(plan.clone()));
+    w.put("x", b"x").expect("put");
+    let boxes = w.dir.path().join("unit/cells/c/boxes");
+    std::fs::rename(boxes.join("b"), boxes.join(".old")).expect("moved away");
+    std::fs::create_dir(boxes.join("b")).expect("a directory");
+    std::fs::write(boxes.join("b/x"), b"restored").expect("a file");
+    *plan.panic_at.lock().expect("not poisoned") = Some("rename");
+    let renamed = w.cell().change(UpdateBox {
+        name: "b".to_owned(),
+        new_name: "n".to_owned(),
+        schema: SchemaChange::Keep,
+        guard: Box::new(|_| Ok(())),
+    });
+    assert!(renamed.is_err());
+    eventually("the cell works", || w.unit.cell("c").is_ok_and(|c| c.change(Change(|_: &Context<'_>| Ok(()))).is_ok()));
+    assert!(boxes.join("n/x").exists());
+    assert!(!boxes.join("b").exists());
+}
+
+#[test]
+fn a_directory_that_was_replaced_by_hand_is_not_written_through_an_old_descriptor() {
+    let w = World::new();
+    w.mkcol("d").expect("mkcol");
+    let w = w.reopen(None);
+    let cell = w.cell();
+    cell.change(Refresh { box_name: "b".to_owned(), path: path("d") }).expect("looked at");
+    // Once this has been answered the writer waits, or is about to.
+    cell.change(Change(|_: &Context<'_>| Ok(()))).expect("nothing");
+    std::fs::rename(w.on_disk("d"), w.on_disk("old")).expect("moved away");
+    std::fs::create_dir(w.on_disk("d")).expect("a directory");
+    w.put("d/x", b"x").expect("put");
+    assert!(w.on_disk("d/x").exists());
+}
+
+#[test]
+fn the_log_shrinks_after_a_checkpoint() {
+    let w = World::new();
+    let cell = w.cell();
+    let log = w.dir.path().join("unit/cells/c/cell.db-wal");
+    let length = || std::fs::metadata(&log).expect("a log").len() as i64;
+    cell.change(Change(|ctx: &Context<'_>| ctx.tx.set_meta("test", "x".repeat(schema::LOG_BYTES as usize))))
+        .expect("written");
+    assert!(length() > schema::LOG_BYTES);
+    eventually("the log is short again", || {
+        schema::checkpoint(&w.dir.path().join("unit/cells/c/cell.db")).expect("a checkpoint");
+        w.put("x", b"x").expect("put");
+        length() <= schema::LOG_BYTES
+    });
+}
