@@ -9,7 +9,7 @@ mod records;
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 pub use live::LiveArchives;
@@ -61,6 +61,8 @@ pub struct Archive {
     /// Checksums that nobody had computed before.
     crcs: Mutex<HashMap<u64, u32>>,
     last_used_ms: AtomicI64,
+    /// A member's content is nowhere any more.
+    broken: AtomicBool,
 }
 
 /// The tag that an archive made now would have, quoted.
@@ -115,6 +117,7 @@ impl Archive {
             rootprops,
             crcs: Mutex::default(),
             last_used_ms: AtomicI64::new(clock::now_ms()),
+            broken: AtomicBool::new(false),
             _pin: pin,
         })
     }
@@ -122,6 +125,11 @@ impl Archive {
     /// Quoted and strong.
     pub fn etag(&self) -> &str {
         &self.etag
+    }
+
+    /// Whether some of its bytes can no longer be read, because somebody wrote into a file by hand.
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
     }
 
     /// Bytes.

@@ -65,7 +65,8 @@ impl Segment {
         if name == "." || name == ".." {
             return Err(NameError::Dots);
         }
-        if name.contains(|c: char| c == '/' || c.is_control()) {
+        // What XML cannot hold counts as a control character: no listing and no bar could name it.
+        if name.contains(|c: char| c == '/' || c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')) {
             return Err(NameError::Character);
         }
         Ok(Self(name))
@@ -225,8 +226,8 @@ mod tests {
     }
 
     #[test]
-    fn encoded_dots_and_slashes_are_refused() {
-        for bad in ["%2e%2e", "a/%2E%2E/b", "a%2fb", "%00", "a/..", "%ff"] {
+    fn encoded_dots_slashes_and_noncharacters_are_refused() {
+        for bad in ["%2e%2e", "a/%2E%2E/b", "a%2fb", "%00", "a/..", "%ff", "%ef%bf%bf", "a%ef%bf%beb"] {
             assert!(ResourcePath::decode(bad).is_err(), "{bad:?}");
         }
     }

@@ -47,6 +47,7 @@ impl Error {
             Self::Unit(OpenError::Foreign(_)) => {
                 Some("give `--root` an empty directory, or one that does not exist yet")
             }
+            Self::Unit(OpenError::Store(e)) if e.is_full() => Some("the disk is full: make some room on it first"),
             Self::Unit(OpenError::Newer(..)) => Some("use the program that wrote it, or a newer one"),
             Self::Unit(OpenError::Served(_)) => Some("stop that server first, or serve another directory"),
             _ => None,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -12,7 +13,6 @@ use super::error::Error;
 use super::exit::Exit;
 use super::log;
 use super::printer::Printer;
-use crate::bar::export::LiveArchives;
 use crate::config::{Config, Sources};
 use crate::server::App;
 use crate::server::listen::{self, Ended};
@@ -30,6 +30,7 @@ pub(super) fn run(args: &ServeArgs, log_args: &LogArgs, printer: &Printer) -> Re
     if config.server.tls_cert.is_some() {
         return Err(Error::Tls);
     }
+    raise_descriptor_limit();
     let unit = open_unit(args, &config)?;
     let token = unit_token(&unit)?;
     let app = Arc::new(App::new(config, token, unit.clone()));
@@ -52,6 +53,14 @@ pub(super) fn run(args: &ServeArgs, log_args: &LogArgs, printer: &Printer) -> Re
     }
 }
 
+/// The usual limit of 1024 is for programs that use `select`; open cells and resumable archives of a busy unit need more.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(e) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(error = %e, "the limit of open files stays as it is");
+    }
+}
+
 async fn serve(args: &ServeArgs, app: Arc<App>, printer: &Printer) -> Result<Ended, Error> {
     let mut signals = Signals::listen().map_err(|source| Error::System { op: "listen for signals", source })?;
     let failed = |source| Error::Listen { address: args.listen.clone(), source };
@@ -64,16 +73,20 @@ async fn serve(args: &ServeArgs, app: Arc<App>, printer: &Printer) -> Result<End
     if printer.interactive() {
         greet(printer, address, &app, &args.root);
     }
-    tokio::spawn(let_go_of_archives(app.archives.clone()));
+    tokio::spawn(let_go_of_archives(app.clone()));
     Ok(listen::serve(listener, app, &mut signals).await)
 }
 
-/// Lets archives go that nobody has read for a while, so that what they pin can be removed.
-async fn let_go_of_archives(archives: Arc<LiveArchives>) {
-    let mut tick = tokio::time::interval(archives.sweep_interval());
+/// Lets archives go that nobody has read for a while, so that what they pin can be removed; on a full disk, at once.
+async fn let_go_of_archives(app: Arc<App>) {
+    let mut tick = tokio::time::interval(app.archives.sweep_interval());
     loop {
         tick.tick().await;
-        archives.sweep();
+        if app.disk_is_almost_full() {
+            app.archives.let_go_of_unread();
+        } else {
+            app.archives.sweep();
+        }
     }
 }
 

@@ -181,6 +181,16 @@ pub enum Reserve {
     Bytes(u64),
 }
 
+impl Reserve {
+    /// The bytes that are left alone on a disk of so many.
+    pub fn of(self, total: u64) -> u64 {
+        match self {
+            Self::Share(share) => (total as f64 * share) as u64,
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
 impl Value for Reserve {
     fn parse(text: &str) -> Result<Self, String> {
         let Some(percent) = text.trim().strip_suffix('%') else {

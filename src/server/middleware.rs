@@ -1,6 +1,7 @@
 //! What happens to every request, in this order, and to every answer.
 //!
-//! Request: key · method override · header overrides · forwarded headers · OPTIONS without credentials · `Accept` · routes.
+//! Request: key · method override · header overrides · forwarded headers · OPTIONS without credentials · `Accept` ·
+//! reserve of the disk · routes.
 //! Answer: errors become bodies · compression · HEAD loses its body · CORS and version headers · one line in the log.
 
 use std::net::IpAddr;
@@ -101,12 +102,21 @@ async fn dispatch(
         let value = String::from_utf8_lossy(accept.as_bytes());
         return Err(Problem::new(Code::ODataHeader).with("Accept").with(value));
     }
+    keep_reserve(&app, &parts.method)?;
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
     let (asked, target) = app.urls.resolve(peer, &parts.headers, authority, &path)?;
     let access = AccessContext::of(&parts.headers, &app.unit_token);
     let query = parts.uri.query().map(str::to_owned);
     let (method, headers) = (parts.method, parts.headers);
     router::route(&app, Request { method, target, asked, query, headers, key, access, peer, body }).await
+}
+
+/// Refuses what may need room while the disk is almost full: with the rest, deleting still works.
+fn keep_reserve(app: &App, method: &Method) -> Result<(), Problem> {
+    if matches!(method.as_str(), "GET" | "HEAD" | "DELETE" | "OPTIONS" | "PROPFIND" | "REPORT") {
+        return Ok(());
+    }
+    if app.disk_is_almost_full() { Err(Code::DiskAlmostFull.into()) } else { Ok(()) }
 }
 
 async fn finish(response: Response, asking: &Asking) -> Response {

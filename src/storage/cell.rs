@@ -434,6 +434,15 @@ impl Cell {
         Ok(None)
     }
 
+    /// Makes the row of a file agree with what lies at its place. For a reader that found a version nowhere: somebody has
+    /// written into the file by hand.
+    pub fn notice(&self, id: ResourceId) -> Result<()> {
+        let Some((schema::PARENT_BOXES, chain)) = self.read(|v| v.chain(id))? else { return Ok(()) };
+        let segments = chain[1..].iter().filter_map(|r| Segment::new(r.name.clone()).ok()).collect();
+        let path = ResourcePath::from_segments(segments);
+        self.change(Look { box_name: chain[0].name.clone(), path }).map(drop)
+    }
+
     /// Makes the rows of every collection of a box agree with its directory. Costs a look at each directory.
     pub fn refresh_box(&self, box_name: &str) -> Result<()> {
         let root = self.read(|v| v.lookup(box_name, &ResourcePath::root()))?;

@@ -82,7 +82,7 @@ impl Error {
         match self {
             Self::Io { source, .. } => matches!(source.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT)),
             Self::Database { source: rusqlite::Error::SqliteFailure(e, _), .. } => {
-                e.code == rusqlite::ErrorCode::DiskFull
+                e.code == rusqlite::ErrorCode::DiskFull || e.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
             }
             _ => false,
         }

@@ -11,8 +11,10 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use index::Index;
 pub use index::{CellOrder, CellRecord};
@@ -29,8 +31,12 @@ use super::operation::boxes::AdoptBoxes;
 use super::writer::Settler;
 use crate::base::{clock, id};
 
-/// Cells open at the same time.
+/// Cells open at the same time, where the process may have descriptors enough.
 const OPEN_CELLS: usize = 64;
+/// What an open cell with all its readers holds.
+const CELL_DESCRIPTORS: u64 = 32;
+/// How long a start waits for what is being removed.
+const START_WAITS: Duration = Duration::from_millis(300);
 /// The format of a unit's directory that this program writes.
 const UNIT_FORMAT: i64 = 1;
 
@@ -176,7 +182,7 @@ impl Unit {
             }
             open.remove(&record.number);
         }
-        while open.len() >= OPEN_CELLS {
+        while open.len() >= open_cells() {
             let idle = open
                 .iter()
                 .filter(|(_, cell)| Arc::strong_count(cell) == 1)
@@ -343,11 +349,7 @@ impl Unit {
         index.remove(record.number)?;
         drop(index);
         drop(alone);
-        std::thread::spawn(move || {
-            if let Err(e) = fs::remove_dir_all(&doomed) {
-                tracing::warn!(error = %e, path = %doomed.display(), "a deleted cell is not removed yet");
-            }
-        });
+        drop(discard(vec![doomed]));
         Ok(())
     }
 
@@ -391,8 +393,10 @@ impl Unit {
         locked(&self.index).set_busy(number, busy)
     }
 
+    /// What dead owners left is removed while the unit is already in use: a deleted cell may be large.
     fn clear_staging(&self) -> Result<()> {
         let path = self.root.join("staging");
+        let mut left = Vec::new();
         for entry in fs::read_dir(&path).map_err(Error::io("read", "staging"))? {
             let entry = entry.map_err(Error::io("read", "staging"))?;
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -401,9 +405,13 @@ impl Unit {
                 Some(owner) => self.lease.is_alive(owner).map_err(Error::io("look for", "owners"))?,
                 None => false,
             };
-            if !alive && let Err(e) = fs::remove_dir_all(entry.path()) {
-                tracing::warn!(error = %e, name, "cannot be removed from the unit's staging");
+            if !alive {
+                left.push(entry.path());
             }
+        }
+        // Usually there is nothing, or little: then a started unit has an empty `staging/`.
+        if discard(left).recv_timeout(START_WAITS) == Err(RecvTimeoutError::Timeout) {
+            tracing::info!("deleted cells are still being removed");
         }
         Ok(())
     }
@@ -424,6 +432,31 @@ impl Drop for Unit {
             tracing::error!("the settler panicked");
         }
     }
+}
+
+/// How many cells may be open under the limit of descriptors that the process has now.
+fn open_cells() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.map_or(OPEN_CELLS, |n| ((n / CELL_DESCRIPTORS) as usize).clamp(4, OPEN_CELLS))
+}
+
+/// Removes directories that no row names any more, beside everything else; the receiver hears when that is done. What is
+/// left when the process ends is for the next start.
+fn discard(doomed: Vec<PathBuf>) -> Receiver<()> {
+    let (done, receiver) = mpsc::channel();
+    if doomed.is_empty() {
+        return receiver;
+    }
+    std::thread::spawn(move || {
+        // Dropped at the end of the thread.
+        let _done: mpsc::Sender<()> = done;
+        for path in doomed {
+            if let Err(e) = fs::remove_dir_all(&path) {
+                tracing::warn!(error = %e, path = %path.display(), "a deleted cell is not removed yet");
+            }
+        }
+    });
+    receiver
 }
 
 /// The hold on a cell that nobody else may open.

@@ -37,4 +37,15 @@ impl App {
         let installer = Installer::new(unit.clone(), event_log.clone(), limits);
         Self { config, urls, unit_token, unit, archives, event_log, installer }
     }
+
+    /// Whether less room is left on the disk than is kept for deleting.
+    pub fn disk_is_almost_full(&self) -> bool {
+        match self.unit.space() {
+            Ok(space) => space.free < self.config.storage.disk_reserve.of(space.total),
+            Err(e) => {
+                tracing::warn!(error = &e as &dyn std::error::Error, "cannot tell how full the disk is");
+                false
+            }
+        }
+    }
 }

@@ -12,6 +12,7 @@ mod command_line;
 mod crash;
 mod ctl;
 mod dav;
+mod export;
 mod harness;
 mod layering;
 mod log;

@@ -133,3 +133,20 @@ fn the_status_says_little() {
     let server = Server::start();
     assert_eq!(server.anonymous("GET", "/__status").expect(200).text(), r#"{"status":"ok"}"#);
 }
+
+#[test]
+fn a_disk_below_its_reserve_is_for_reading_and_deleting() {
+    let server = Server::start();
+    for target in ["/c", "/c/b", "/c/b/d"] {
+        server.admin("MKCOL", target).expect(201);
+    }
+    let root = server.root().to_owned();
+    let mut server = server;
+    server.stop();
+    let reserved = Server::at(&root, &[("CELLAR_STORAGE__DISK_RESERVE", "1000000GiB")]);
+    for (method, target) in [("PUT", "/c/b/x"), ("MKCOL", "/none/b"), ("POST", "/__ctl/Cell"), ("MOVE", "/c/b/d")] {
+        assert_eq!(reserved.admin(method, target).problem(), "503 PR503-SV-0005", "{method}");
+    }
+    reserved.admin("GET", "/c/b").expect(200);
+    reserved.admin("DELETE", "/c/b/d").expect(204);
+}

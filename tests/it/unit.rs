@@ -291,3 +291,17 @@ fn a_cell_put_into_the_directory_is_listed() {
     server.admin("GET", "/__ctl/Cell('c')").expect(200);
     assert_eq!(names(&server.admin("GET", "/__ctl/Cell").expect(200)), ["c"]);
 }
+
+#[test]
+fn what_is_left_of_a_deleted_cell_is_removed_after_the_next_start() {
+    let mut server = Server::start();
+    let root = server.root().to_owned();
+    server.stop();
+    let left = root.join("staging/7fffffff-left");
+    std::fs::create_dir_all(left.join("boxes/b")).expect("a directory");
+    std::fs::write(left.join("boxes/b/f"), "x").expect("a file");
+    let again = Server::at(&root, &[]);
+    while left.exists() {
+        again.admin("GET", "/").expect(200);
+    }
+}

@@ -8,7 +8,7 @@ mod metadata;
 
 use std::sync::Arc;
 
-use http::header::{ALLOW, CONTENT_TYPE, LOCATION};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LOCATION, VARY};
 use http::{Method, StatusCode};
 use serde_json::json;
 
@@ -95,16 +95,23 @@ async fn get(app: &App, request: Request, named: Named) -> Result<Response, Prob
     if export::is_asked_for(&request) {
         let head = request.method == Method::HEAD;
         let everything = request.query.as_deref().is_some_and(export::wants_everything);
-        return blocking::run(move || export::answer(&asked, &unit, &archives, head, everything)).await;
+        let answer = blocking::run(move || export::answer(&asked, &unit, &archives, head, everything)).await;
+        return answer.map(chosen_by_accept);
     }
     let retention = app.config.install.status_retention_s;
     let path_based = app.urls.path_based();
     blocking::run(move || {
         let (cell, cell_box) = asked.find(&unit)?;
         let document = metadata::document(&asked, &cell, &cell_box, retention, path_based)?;
-        Ok(response::json(StatusCode::OK, &document))
+        Ok(chosen_by_accept(response::json(StatusCode::OK, &document)))
     })
     .await
+}
+
+/// Says that the same URL has another answer for another `Accept`.
+fn chosen_by_accept(mut response: Response) -> Response {
+    response.headers_mut().append(VARY, HeaderValue::from_static("Accept"));
+    response
 }
 
 async fn delete(app: &App, request: Request, named: Named) -> Result<Response, Problem> {

@@ -8,8 +8,8 @@ use super::{Archive, Request, locked};
 use crate::base::clock;
 use crate::storage::{Cell, Result};
 
-/// Archives that nobody reads but somebody may resume, at most: each holds its cell open, and a few descriptors.
-const IDLE: usize = 48;
+/// Archives kept for those who may resume them: each holds three descriptors.
+pub(super) const KEPT: usize = 64;
 
 /// The live archives of a process.
 #[derive(Debug)]
@@ -35,31 +35,17 @@ impl LiveArchives {
         if let Some(other) = self.find(cell, &request.box_name, archive.etag()) {
             return Ok(other);
         }
-        self.add(archive.clone());
+        locked(&self.archives).push(archive.clone());
+        self.sweep();
         Ok(archive)
-    }
-
-    /// Takes one in; the one that nobody has read for the longest time makes room.
-    fn add(&self, archive: Arc<Archive>) {
-        let mut archives = locked(&self.archives);
-        archives.push(archive);
-        let mut idle: Vec<(i64, usize)> = archives
-            .iter()
-            .enumerate()
-            .filter(|(_, a)| Arc::strong_count(a) == 1)
-            .map(|(at, a)| (a.last_used_ms.load(Ordering::Relaxed), at))
-            .collect();
-        idle.sort_unstable();
-        let too_many = if idle.len() > IDLE { idle.first().map(|(_, at)| archives.swap_remove(*at)) } else { None };
-        drop(archives);
-        drop(too_many);
     }
 
     /// A live archive of the box with this tag, quotes included.
     pub fn find(&self, cell: &Cell, box_name: &str, etag: &str) -> Option<Arc<Archive>> {
         let archives = locked(&self.archives);
-        let found =
-            archives.iter().find(|a| a.etag == etag && a.box_name == box_name && a.cell.number() == cell.number())?;
+        let found = archives
+            .iter()
+            .find(|a| a.etag == etag && a.box_name == box_name && a.cell.number() == cell.number() && !a.is_broken())?;
         found.touch();
         Some(found.clone())
     }
@@ -67,14 +53,31 @@ impl LiveArchives {
     /// Lets go of what nobody reads and nobody will resume.
     pub fn sweep(&self) {
         let oldest = clock::now_ms() - i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX / 2);
-        let idle = |a: &Arc<Archive>| Arc::strong_count(a) == 1 && a.last_used_ms.load(Ordering::Relaxed) < oldest;
+        let last_used = |a: &Arc<Archive>| a.last_used_ms.load(Ordering::Relaxed);
+        let unread = |a: &Arc<Archive>| Arc::strong_count(a) == 1;
         let mut archives = locked(&self.archives);
-        let (gone, kept) = archives.drain(..).partition(idle);
+        let (mut gone, mut kept): (Vec<_>, Vec<_>) =
+            archives.drain(..).partition(|a| unread(a) && (last_used(a) < oldest || a.is_broken()));
+        kept.sort_by_key(last_used);
+        let mut excess = kept.len().saturating_sub(KEPT);
+        gone.extend(kept.extract_if(.., |a| {
+            let drop = excess > 0 && unread(a);
+            excess -= usize::from(drop);
+            drop
+        }));
         *archives = kept;
         drop(archives);
         // Dropped outside the lock: each releases its pin.
-        let gone: Vec<Arc<Archive>> = gone;
         drop(gone);
+    }
+
+    /// Lets go of all that nobody reads, resumable or not: what they pin is needed room on a full disk.
+    pub fn let_go_of_unread(&self) {
+        let mut archives = locked(&self.archives);
+        let (unread, kept): (Vec<_>, Vec<_>) = archives.drain(..).partition(|a| Arc::strong_count(a) == 1);
+        *archives = kept;
+        drop(archives);
+        drop(unread);
     }
 
     /// How often [`Self::sweep`] is worth while.

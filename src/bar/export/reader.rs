@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::records::{Content, Record, Window};
 use super::{Archive, member};
@@ -64,12 +65,14 @@ impl Members {
             let below = record.name.strip_prefix("90_contents/").unwrap_or_default();
             let path = format!("boxes/{}/{below}", archive.box_name);
             let file = match self.open_beside(&path, &version) {
-                Some(file) => file,
-                None => archive
-                    .cell
-                    .open_version(&version, &path)
-                    .map_err(io::Error::other)?
-                    .ok_or_else(|| io::Error::other(format!("{path} was changed by hand")))?,
+                Some(file) => Some(file),
+                None => archive.cell.open_version(&version, &path).map_err(io::Error::other)?,
+            };
+            let Some(file) = file else {
+                // Nobody can finish this archive; with the row put right, the next one holds what is there now.
+                archive.broken.store(true, Ordering::Relaxed);
+                archive.cell.notice(version.id).map_err(io::Error::other)?;
+                return Err(io::Error::other(format!("{path} was changed by hand")));
             };
             self.open = Some((index, file));
         }

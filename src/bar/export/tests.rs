@@ -76,6 +76,10 @@ impl World {
     }
 }
 
+fn current(live: &LiveArchives, cell: &Arc<Cell>) -> Result<Arc<Archive>> {
+    live.current(cell, &request(), &current_etag(cell, &request())?)
+}
+
 fn request() -> Request {
     Request { box_name: "b".to_owned(), cell_url: "http://unit/c/".to_owned(), everything: false }
 }
@@ -143,14 +147,30 @@ fn the_same_box_gives_the_same_bytes() {
 }
 
 #[test]
-fn a_member_changed_by_hand_breaks_the_reading() {
+fn a_member_changed_by_hand_breaks_one_archive_and_is_in_the_next() {
     let w = World::new();
     w.put("x", b"as it was");
     let archive = w.archive();
     std::fs::write(w.unit.root().join("cells/c/boxes/b/x"), b"different").expect("an edit");
-    assert!(bytes(&archive).is_err());
-    w.cell().open_content("b", &path("x")).expect("adopted");
+    assert!(bytes(&archive).is_err() && archive.is_broken());
     assert!(files(&bytes(&w.archive()).expect("read")).iter().any(|f| f.1 == b"different"));
+}
+
+#[test]
+fn only_so_many_archives_are_kept_for_resuming() {
+    let w = World::new();
+    let live = LiveArchives::new(std::time::Duration::from_mins(10));
+    let cell = w.cell();
+    let read = current(&live, &cell).expect("an archive");
+    let mut etags = Vec::new();
+    for n in 0..live::KEPT + 3 {
+        w.put("x", n.to_string().as_bytes());
+        etags.push(current(&live, &cell).expect("an archive").etag().to_owned());
+    }
+    let kept = |etag: &str| live.find(&cell, "b", etag).is_some();
+    assert!(kept(read.etag()), "it is being read");
+    assert!(!kept(&etags[0]), "it is the one unread for the longest time");
+    assert!(kept(etags.last().expect("many")));
 }
 
 #[test]
@@ -159,12 +179,12 @@ fn an_archive_that_nobody_reads_is_let_go() {
     w.put("x", b"one");
     let live = LiveArchives::new(std::time::Duration::ZERO);
     let cell = w.cell();
-    let tag = current_etag(&cell, &request()).expect("a tag");
-    let archive = live.current(&cell, &request(), &tag).expect("an archive");
+    let archive = current(&live, &cell).expect("an archive");
     let etag = archive.etag().to_owned();
     assert!(live.find(&cell, "b", &etag).is_some());
     w.put("x", b"two");
     live.sweep();
+    live.let_go_of_unread();
     assert!(live.find(&cell, "b", &etag).is_some(), "it is being read");
     drop(archive);
     // Idle for longer than it is kept, by the clock's next millisecond.
@@ -174,4 +194,15 @@ fn an_archive_that_nobody_reads_is_let_go() {
     }
     live.sweep();
     assert!(live.find(&cell, "b", &etag).is_none());
+}
+
+#[test]
+fn a_full_disk_costs_what_could_be_resumed() {
+    let w = World::new();
+    w.put("x", b"one");
+    let live = LiveArchives::new(std::time::Duration::from_mins(10));
+    let etag = current(&live, &w.cell()).expect("an archive").etag().to_owned();
+    assert!(live.find(&w.cell(), "b", &etag).is_some());
+    live.let_go_of_unread();
+    assert!(live.find(&w.cell(), "b", &etag).is_none());
 }

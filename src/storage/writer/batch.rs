@@ -148,7 +148,7 @@ impl Writer {
         {
             tracing::error!(error = &e as &dyn std::error::Error, "the cell cannot be opened again");
             for operation in batch {
-                operation.answer(Err(Error::Inconsistent("the cell's database failed".to_owned())));
+                operation.answer(Err(again(&e)));
             }
             return;
         }
@@ -565,6 +565,9 @@ fn again(e: &Error) -> Error {
                 std::io::Error::from_raw_os_error,
             );
             Error::Io { op, path: path.clone(), source }
+        }
+        Error::Database { op, source: rusqlite::Error::SqliteFailure(e, text) } => {
+            Error::Database { op, source: rusqlite::Error::SqliteFailure(*e, text.clone()) }
         }
         Error::CellMissing => Error::CellMissing,
         other => Error::Inconsistent(format!("the batch failed: {other}")),

@@ -61,8 +61,19 @@ pub(super) fn answer(
     if let Some(response) = represent(&etag, 0).precondition(&asked.headers)? {
         return Ok(response);
     }
-    let archive = archives.current(&cell, &wanted, &etag).map_err(|e| failed(asked, e))?;
-    represent(archive.etag(), archive.length()).answer(head, &asked.headers, || Ok(reader(&archive)))
+    let current = |etag: &str| -> Result<(Arc<Archive>, Result<Response, Problem>), Problem> {
+        let archive = archives.current(&cell, &wanted, etag).map_err(|e| failed(asked, e))?;
+        let representation = represent(archive.etag(), archive.length());
+        let response = representation.answer(head, &asked.headers, || Ok(reader(&archive)));
+        Ok((archive, response))
+    };
+    let (archive, response) = current(&etag)?;
+    if response.is_ok() || !archive.is_broken() {
+        return response;
+    }
+    // A file that was edited in place was noticed while a small archive was read: the next one holds the edit.
+    let etag = bar_export::current_etag(&cell, &wanted).map_err(|e| asked.problem(e))?;
+    current(&etag)?.1
 }
 
 /// The archive of the past that a broken download goes on with: its tag is in `If-Range` or `If-Match` beside a `Range`.
