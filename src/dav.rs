@@ -15,12 +15,15 @@ use crate::web::{Request, Response};
 mod access;
 mod acl;
 mod allow;
-mod conditions;
 mod copy;
 mod delete;
 mod depth;
 mod forbidden;
+mod gate;
 mod get;
+mod if_header;
+mod lock;
+mod lock_xml;
 mod mkcol;
 mod move_across;
 mod move_to;
@@ -55,6 +58,8 @@ pub async fn route(app: &App, request: Request, named: Named) -> Result<Response
         "PROPFIND" => propfind::propfind(request, body).await,
         "PROPPATCH" => proppatch::proppatch(request, body).await,
         "ACL" => acl::acl(request, body).await,
+        "LOCK" => lock::lock(request, body).await,
+        "UNLOCK" => run(move || lock::unlock(&request)).await,
         "REPORT" => run(move || report::report(&request)).await,
         _ if request.method == Method::OPTIONS => run(move || allow::options(&request)).await,
         _ => run(move || Err(allow::refusal(&request))).await,

@@ -187,6 +187,7 @@ impl Operation for DeleteBox {
         ctx.tx.touch_control();
         let mut decision = Decision { op: "delete box", id: root.id, ..Decision::rows(()) };
         decision.undo = take_bound(ctx, cell_box.id)?;
+        decision.undo.extend(ctx.tx.drop_locks(&root)?);
         let seq = ctx.tx.seq();
         ctx.tx.bury(&root)?;
         ctx.tx.place_resource(root.id, PARENT_TRASH, &root.id.to_string(), seq)?;

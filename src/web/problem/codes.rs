@@ -1,6 +1,6 @@
 //! The table of error codes. The status of a code is the three digits behind `PR`; templates have parameters `{0}`, `{1}`.
 //!
-//! Those for statuses 413, 423, 429, 502 and 507 and `PR400-MC-0005` are our own, of the same form.
+//! Those for statuses 413, 423, 429, 502 and 507, `PR400-MC-0005` and `PR409-DV-0003` are our own, of the same form.
 
 macro_rules! codes {
     ($($name:ident $code:literal $template:literal)+) => {
@@ -88,6 +88,7 @@ codes! {
     MkcolExists "PR405-DV-0001" "Method not allowed. MKCOL can only be executed on a deleted/non-existent resource."
     ParentMissing "PR409-DV-0001" "intermediate collection [{0}] should be created first."
     FileExists "PR409-DV-0002" "File [{0}] already exists."
+    LockTokenElsewhere "PR409-DV-0003" "The lock token is not that of a lock on the resource."
     EtagMismatch "PR412-DV-0001" "ETag does not match."
     OverwriteRefused "PR412-DV-0002" "Overwrite header is \"F\" and the destination URL is already mapped to a resource."
     RangeNotSatisfiable "PR416-DV-0001" "Requested range not satisfiable."
