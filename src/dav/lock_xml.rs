@@ -77,9 +77,9 @@ mod tests {
         let write = "<l:locktype><l:write/></l:locktype>";
         let scope = |s: &str| format!("<l:lockscope><l:{s}/></l:lockscope>");
         assert_eq!(info(&format!("{}{write}", scope("shared"))), Ok(LockInfo { shared: true, owner: None }));
-        let owner = info(&format!("{write}{}<l:owner>me &amp; <x y='1'/></l:owner>", scope("exclusive")));
+        let owner = info(&format!("{write}{}<l:owner>me &amp; <l:x y='1'/></l:owner>", scope("exclusive")));
         let owner = owner.expect("a wish").owner.expect("an owner");
-        assert_eq!(owner, "<l:owner xmlns:l=\"DAV:\">me &amp; <x y=\"1\"/></l:owner>");
+        assert_eq!(owner, "<l:owner xmlns:l=\"DAV:\">me &amp; <l:x y=\"1\"/></l:owner>");
         for bad in [
             String::new(),
             scope("exclusive"),

@@ -48,8 +48,8 @@ struct Asking {
     headers: HeaderMap,
 }
 
-/// Answers one request. Never fails and never panics.
-pub(crate) async fn answer(app: Arc<App>, peer: IpAddr, request: http::Request<Incoming>) -> Answer {
+/// Answers one request. Never fails and never panics. `fragment`: the target had a `#`, which the URI has no longer.
+pub(crate) async fn answer(app: Arc<App>, peer: IpAddr, fragment: bool, request: http::Request<Incoming>) -> Answer {
     let began = Instant::now();
     let (mut parts, body) = request.into_parts();
     let key = overrides::request_key(&parts.headers);
@@ -58,6 +58,11 @@ pub(crate) async fn answer(app: Arc<App>, peer: IpAddr, request: http::Request<I
     let mut asking =
         Asking { method: parts.method.clone(), effective: parts.method.clone(), headers: HeaderMap::new() };
     let result = match key {
+        Ok(key) if fragment => {
+            line.key = key;
+            asking.headers = cors::and_form(&parts.headers);
+            Err(Code::TargetFragment.into())
+        }
         Ok(key) => {
             line.key.clone_from(&key);
             match overrides::apply(&mut parts) {

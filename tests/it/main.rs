@@ -13,6 +13,7 @@ mod ctl;
 mod dav;
 mod harness;
 mod layering;
+mod litmus;
 mod log;
 mod protocol;
 mod unit;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::client::Request;
-use crate::harness::Server;
+use crate::harness::{Server, TOKEN};
 
 const REFERENCE_METHODS: &str = "OPTIONS GET POST PUT DELETE HEAD MERGE MKCOL MOVE PROPFIND PROPPATCH ACL";
 
@@ -132,4 +132,16 @@ fn a_connection_is_kept() {
 fn the_status_says_little() {
     let server = Server::start();
     assert_eq!(server.anonymous("GET", "/__status").expect(200).text(), r#"{"status":"ok"}"#);
+}
+
+#[test]
+fn a_fragment_in_the_target_is_400() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    for _ in 0..2 {
+        let reply = connection.send(&Request::new("GET", "/__status#x").bearer(TOKEN));
+        assert_eq!(reply.problem(), "400 PR400-MC-0006");
+        assert_ne!(connection.send(&Request::new("GET", "/__status").bearer(TOKEN)).status, 400);
+        assert_ne!(connection.send(&Request::new("GET", "/__status%23x").bearer(TOKEN)).status, 400);
+    }
 }

@@ -111,6 +111,7 @@ async fn delete(app: &App, request: Request, named: Named) -> Result<Response, P
     let asked = Asked::new(&request, &named);
     let recursive = request.header("x-personium-recursive").is_some_and(|v| v.trim().eq_ignore_ascii_case("true"));
     let unit = app.unit.clone();
+    let guard = crate::dav::box_guard(app, request, named);
     blocking::run(move || {
         let (cell, cell_box) = asked.find(&unit)?;
         if cell_box.is_main() {
@@ -119,7 +120,7 @@ async fn delete(app: &App, request: Request, named: Named) -> Result<Response, P
         if !recursive {
             return Err(Problem::new(Code::PreconditionHeader).with("X-Personium-Recursive"));
         }
-        let delete = DeleteBox { name: cell_box.name, recursive, guard: Box::new(|_| Ok(())) };
+        let delete = DeleteBox { name: cell_box.name, recursive, guard: guard()? };
         cell.change(delete).map_err(|e| asked.problem(e))?;
         Ok(response::empty(StatusCode::NO_CONTENT))
     })

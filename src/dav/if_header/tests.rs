@@ -12,7 +12,10 @@ fn etag(text: &str) -> State {
     State::ETag(text.to_owned())
 }
 
-fn parsed(text: &str) -> Vec<(Option<String>, Vec<(bool, State)>)> {
+/// A list as plain data.
+type Plain = (Option<String>, Vec<(bool, State)>);
+
+fn parsed(text: &str) -> Vec<Plain> {
     let header = IfHeader::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
     header.lists.into_iter().map(|l| (l.tag, l.conditions.into_iter().map(|c| (c.not, c.state)).collect())).collect()
 }

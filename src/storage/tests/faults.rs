@@ -144,7 +144,7 @@ fn delete_of_a_box_with_roles_and_their_grants() {
         (rows.expect("rows"), w.dir.path().join("unit/cells/c/boxes/doomed").exists())
     };
     let delete = |w: &World| {
-        w.cell().change(DeleteBox { name: "doomed".to_owned(), recursive: true, guard: Box::new(|_| Ok(())) })
+        w.cell().change(DeleteBox { name: "doomed".to_owned(), recursive: true, guard: Box::new(|_, _| Ok(())) })
     };
     fill(&w);
     let before = state(&w);

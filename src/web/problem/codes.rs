@@ -1,6 +1,6 @@
 //! The table of error codes. The status of a code is the three digits behind `PR`; templates have parameters `{0}`, `{1}`.
 //!
-//! Those for statuses 413, 423, 429, 502 and 507, `PR400-MC-0005` and `PR409-DV-0003` are our own, of the same form.
+//! Those for statuses 413, 423, 429, 502 and 507, `PR400-MC-0005`, `PR400-MC-0006` and `PR409-DV-0003` are our own, of the same form.
 
 macro_rules! codes {
     ($($name:ident $code:literal $template:literal)+) => {
@@ -48,6 +48,7 @@ codes! {
     SnapshotVersion "PR400-MC-0003" "Version of the snapshot file is invalid. Expected [{0}] but was [{1}]."
     SnapshotNotZip "PR400-MC-0004" "The specified snapshot file is not zip file."
     BodyIncomplete "PR400-MC-0005" "Request body is incomplete."
+    TargetFragment "PR400-MC-0006" "The request target must not have a fragment."
     UriNotRecognized "PR404-MC-0001" "URI is not recognized."
     MethodNotAllowed "PR405-MC-0001" "Method not allowed."
     RequestTimeout "PR408-MC-0001" "Request timeout in server."
