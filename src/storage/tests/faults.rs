@@ -22,9 +22,11 @@ fn fail_everywhere(name: &str, verb: impl Fn(&World) -> Result<()>) {
         w.mkcol("d/e").expect("mkcol");
         w.put("d/x", b"x of d").expect("put");
         w.set("d/x", "v").expect("set");
+        w.lock("d/x").expect("lock");
         w.put("d/e/y", b"y of e").expect("put");
         w.mkcol("t").expect("mkcol");
         w.put("t/z", b"z of t").expect("put");
+        w.lock("t").expect("lock");
     };
     start(&w);
     let before: Tree = w.tree();
@@ -110,6 +112,16 @@ fn copy_of_a_tree_over_another() {
 #[test]
 fn change_of_a_property() {
     fail_everywhere("proppatch", |w| w.set("d/x", "other"));
+}
+
+#[test]
+fn lock_of_a_file() {
+    fail_everywhere("lock", |w| w.lock("d/e/y").map(drop));
+}
+
+#[test]
+fn lock_of_a_free_name() {
+    fail_everywhere("lock free name", |w| w.lock("d/new").map(drop));
 }
 
 #[test]
