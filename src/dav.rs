@@ -7,6 +7,10 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 
 use crate::base::path::{ResourcePath, decode_segment};
+use crate::domain::lock::Reach;
+use crate::storage::database::View;
+use crate::storage::database::cell_box::CellBox;
+use crate::storage::operation::boxes::BoxGuard;
 use crate::web::blocking::run;
 use crate::web::problem::{Code, Problem};
 use crate::web::state::App;
@@ -15,12 +19,15 @@ use crate::web::{Request, Response};
 mod access;
 mod acl;
 mod allow;
-mod conditions;
 mod copy;
 mod delete;
 mod depth;
 mod forbidden;
+mod gate;
 mod get;
+mod if_header;
+mod lock;
+mod lock_xml;
 mod mkcol;
 mod move_across;
 mod move_to;
@@ -32,6 +39,7 @@ mod subject;
 mod transfer;
 mod xml;
 
+use gate::Gate;
 use subject::DavRequest;
 
 /// A resource in a box, as a request names it.
@@ -55,9 +63,27 @@ pub async fn route(app: &App, request: Request, named: Named) -> Result<Response
         "PROPFIND" => propfind::propfind(request, body).await,
         "PROPPATCH" => proppatch::proppatch(request, body).await,
         "ACL" => acl::acl(request, body).await,
+        "LOCK" => lock::lock(request, body).await,
+        "UNLOCK" => run(move || lock::unlock(&request)).await,
         "REPORT" => run(move || report::report(&request)).await,
         _ if request.method == Method::OPTIONS => run(move || allow::options(&request)).await,
         _ => run(move || Err(allow::refusal(&request))).await,
+    }
+}
+
+/// What must hold when a whole box goes: no lock in it without its token. Reading the headers is work for the blocking pool.
+pub(crate) fn box_guard(
+    app: &App,
+    request: Request,
+    named: Named,
+) -> impl FnOnce() -> Result<BoxGuard, Problem> + Send + 'static {
+    let (request, _) = DavRequest::new(app, request, named);
+    move || {
+        let gate = Gate::of(&request)?;
+        Ok(Box::new(move |view: &View<'_>, cell_box: &CellBox| {
+            gate.header(view)?;
+            gate.locks(view, &view.lookup(&cell_box.name, &ResourcePath::root())?, Reach::Place)
+        }))
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod acl;
 pub mod event;
+pub mod lock;
 pub mod names;
 pub mod properties;
 pub mod resource;

@@ -2,6 +2,7 @@
 
 pub mod listen;
 mod middleware;
+mod request_line;
 mod router;
 pub mod shutdown;
 

@@ -40,6 +40,11 @@ pub fn uuid22() -> String {
     URL_SAFE_NO_PAD.encode(uuid::Uuid::new_v4().as_bytes())
 }
 
+/// A new absolute URI: `urn:uuid:…`, random.
+pub fn urn_uuid() -> String {
+    uuid::Uuid::new_v4().urn().to_string()
+}
+
 /// A generated request key: four characters, an underscore, eighteen more.
 pub fn request_key() -> String {
     let text = uuid22();

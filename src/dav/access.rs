@@ -11,3 +11,8 @@ pub(super) fn authorize(request: &DavRequest, cell_box: &CellBox) -> Result<(), 
     let realm = request.asked.cell(&request.named.cell);
     request.access.require_unit(&Challenge::new(place, realm, &request.headers))
 }
+
+/// Who asks, as locks remember it.
+pub(super) fn principal(request: &DavRequest) -> &'static str {
+    if request.access.is_unit_admin() { "unit" } else { "anonymous" }
+}

@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use http::StatusCode;
 
 use super::allow::not_allowed;
-use super::conditions::guard_existing;
+use super::gate::Gate;
 use super::subject::{DavRequest, Subject, change};
 use super::xml::{self, tagged};
 use crate::base::xml::{Limits, parse};
 use crate::domain::acl::{AclDocument, AclError, Level, Principal, RoleReference, parse_acl, resolve_role, role_base};
+use crate::domain::lock::Reach;
 use crate::domain::resource::is_of_sources;
 use crate::storage::database::View;
 use crate::storage::database::acl::{Ace, Acl};
@@ -29,13 +30,9 @@ pub(super) async fn acl(request: DavRequest, body: RequestBody) -> Result<Respon
             return Err(not_allowed(&lookup));
         }
         let wished = Wished::read(&subject, &body)?;
-        let guard =
-            guard_existing(
-                &request.headers,
-                |lookup| {
-                    if is_of_sources(lookup) { Err(not_allowed(lookup)) } else { Ok(()) }
-                },
-            );
+        let guard = Gate::of(&request)?.guard_existing(Reach::Itself, |lookup| {
+            if is_of_sources(lookup) { Err(not_allowed(lookup)) } else { Ok(()) }
+        });
         let operation = SetAcl {
             box_name: subject.box_name.clone(),
             path: subject.path.clone(),

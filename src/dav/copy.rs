@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::conditions::check;
+use super::gate::Gate;
 use super::subject::{DavRequest, Subject};
 use super::transfer::{Transfer, takes_members};
+use crate::domain::lock::Reach;
 use crate::storage::database::cell_box::Lookup;
 use crate::storage::operation::Guard;
 use crate::storage::operation::copy::{Extent, copy as copy_resource};
 use crate::storage::{Cell, Error};
 use crate::web::Response;
-use crate::web::conditional::Conditions;
 use crate::web::problem::Problem;
 
 pub(super) fn copy(request: &DavRequest) -> Result<Response, Problem> {
@@ -20,8 +20,9 @@ pub(super) fn copy(request: &DavRequest) -> Result<Response, Problem> {
     let transfer = Transfer::of(request)?;
     let target = transfer.target(request, &subject)?;
     let from = fresh(&subject, extent == Extent::Tree)?;
-    check(&Conditions::of(&request.headers), &from)?;
-    let guard = guard(&subject, &from, &target, &transfer)?;
+    let gate = Gate::for_cell(request, target.name())?;
+    gate.entity(&from)?;
+    let guard = guard(&subject, &from, &target, &transfer, gate)?;
     let outcome =
         copy_resource(&subject.cell, &from, &target, transfer.place.clone(), transfer.overwrite, extent, guard)
             .map_err(|e| transfer.problem(&subject, e))?;
@@ -42,16 +43,19 @@ pub(super) fn guard(
     from: &Lookup,
     target: &Arc<Cell>,
     transfer: &Transfer,
+    gate: Gate,
 ) -> Result<Guard, Problem> {
     let kind = from.nearest().kind;
     let same_cell = Arc::ptr_eq(&subject.cell, target);
     let above: Vec<i64> = if same_cell { from.chain.iter().map(|r| r.id).collect() } else { Vec::new() };
     let (asked, within) = (subject.asked.clone(), transfer.clone());
-    let mut guard: Guard = Box::new(move |_, to| {
+    let mut guard: Guard = Box::new(move |view, to| {
         if to.missing == 0 && above.contains(&to.nearest().id) {
             return Err(Error::SameResource);
         }
-        within.arrival(&asked, kind, to)
+        gate.header(view)?;
+        within.arrival(&asked, kind, to)?;
+        gate.locks(view, to, Reach::Place)
     });
     let to = target.lookup(&transfer.place.box_name, &transfer.place.path);
     let seen = to.and_then(|to| target.read(|view| guard(view, &to)));

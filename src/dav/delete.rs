@@ -4,8 +4,9 @@ use http::StatusCode;
 
 use super::allow::not_allowed;
 use super::bad_header;
-use super::conditions::guard_existing;
+use super::gate::Gate;
 use super::subject::{DavRequest, change};
+use crate::domain::lock::Reach;
 use crate::domain::resource::is_sources;
 use crate::storage::operation::delete::Delete;
 use crate::web::problem::Problem;
@@ -17,13 +18,8 @@ pub(super) async fn delete(request: DavRequest) -> Result<Response, Problem> {
     change(move || {
         let subject = request.admit()?;
         let recursive = recursive(&request)?;
-        let guard =
-            guard_existing(
-                &request.headers,
-                |lookup| {
-                    if is_sources(lookup) { Err(not_allowed(lookup)) } else { Ok(()) }
-                },
-            );
+        let guard = Gate::of(&request)?
+            .guard_existing(Reach::Place, |lookup| if is_sources(lookup) { Err(not_allowed(lookup)) } else { Ok(()) });
         let operation = Delete { box_name: subject.box_name.clone(), path: subject.path.clone(), recursive, guard };
         Ok((subject, operation))
     })

@@ -9,10 +9,11 @@ use http::StatusCode;
 use tokio::sync::oneshot;
 
 use super::allow::not_allowed;
-use super::conditions::check;
+use super::gate::Gate;
 use super::subject::{DavRequest, Subject};
 use super::xml::{self, tagged, write_name};
 use crate::base::xml::{DAV, Element, PERSONIUM, escape_text};
+use crate::domain::lock::Reach;
 use crate::domain::properties::is_protected;
 use crate::domain::resource::may_hold_collection;
 use crate::storage::cell::received;
@@ -23,7 +24,6 @@ use crate::storage::operation::mkcol::Mkcol;
 use crate::storage::operation::{Guard, check_new};
 use crate::storage::{Error, Result as Stored};
 use crate::web::blocking::run;
-use crate::web::conditional::Conditions;
 use crate::web::problem::{Code, Problem};
 use crate::web::request_body::RequestBody;
 use crate::web::{Response, response};
@@ -58,7 +58,7 @@ pub(super) async fn mkcol(request: DavRequest, body: RequestBody) -> Result<Resp
 
 fn begin(request: &DavRequest, body: &Bytes) -> Result<Begun, Problem> {
     let subject = request.admit()?;
-    let conditions = prepare(request, &subject)?;
+    let gate = prepare(request, &subject)?;
     let wish = if body.is_empty() {
         Wish { kind: Kind::Collection, properties: Vec::new() }
     } else {
@@ -67,9 +67,9 @@ fn begin(request: &DavRequest, body: &Bytes) -> Result<Begun, Problem> {
             Err(explained) => return Ok(Err(explained)),
         }
     };
-    let guard: Guard = Box::new(move |_, lookup| {
+    let guard: Guard = Box::new(move |view, lookup| {
         may_stand(lookup)?;
-        Ok(check(&conditions, lookup)?)
+        gate.check(view, lookup, Reach::Itself)
     });
     let answer = subject.cell.submit(Mkcol {
         box_name: subject.box_name.clone(),
@@ -82,7 +82,7 @@ fn begin(request: &DavRequest, body: &Bytes) -> Result<Begun, Problem> {
 }
 
 /// Everything that can be refused without the body.
-fn prepare(request: &DavRequest, subject: &Subject) -> Result<Conditions, Problem> {
+fn prepare(request: &DavRequest, subject: &Subject) -> Result<Gate, Problem> {
     let lookup = subject.lookup()?;
     may_stand(&lookup)?;
     check_new(&subject.cell, &lookup, &subject.path).map_err(|e| match e {
@@ -90,9 +90,9 @@ fn prepare(request: &DavRequest, subject: &Subject) -> Result<Conditions, Proble
         Error::NotCollection => not_allowed(&lookup),
         e => subject.problem(e),
     })?;
-    let conditions = Conditions::of(&request.headers);
-    check(&conditions, &lookup)?;
-    Ok(conditions)
+    let gate = Gate::of(request)?;
+    gate.entity(&lookup)?;
+    Ok(gate)
 }
 
 /// Whether a collection can be made where a path leads, as far as what is there tells.

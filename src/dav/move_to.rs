@@ -1,15 +1,15 @@
 //! MOVE (RFC 4918 section 9.9): one rename within a cell; to another cell see [`super::move_across`].
 
-use super::conditions::check;
+use super::gate::Gate;
 use super::move_across::move_across;
 use super::subject::{DavRequest, change};
 use super::transfer::{Transfer, takes_members};
+use crate::domain::lock::Reach;
 use crate::domain::resource::may_leave;
 use crate::storage::Error;
 use crate::storage::operation::move_to::{MoveGuard, MoveTo, Place};
 use crate::web::Response;
 use crate::web::blocking::run;
-use crate::web::conditional::Conditions;
 use crate::web::problem::Problem;
 
 pub(super) async fn move_to(request: DavRequest) -> Result<Response, Problem> {
@@ -19,7 +19,7 @@ pub(super) async fn move_to(request: DavRequest) -> Result<Response, Problem> {
         may_leave(&from)?;
         takes_members(&request, false)?;
         let transfer = Transfer::of(&request)?;
-        check(&Conditions::of(&request.headers), &from)?;
+        Gate::of(&request)?.entity(&from)?;
         let target = transfer.target(&request, &subject)?;
         let to = target.lookup(&transfer.place.box_name, &transfer.place.path);
         to.and_then(|to| transfer.arrival(&subject.asked, source.kind, &to))
@@ -36,7 +36,7 @@ pub(super) async fn move_to(request: DavRequest) -> Result<Response, Problem> {
             from: Place { box_name: subject.box_name.clone(), path: subject.path.clone() },
             to: transfer.place.clone(),
             overwrite: transfer.overwrite,
-            guard: guard(&request, transfer),
+            guard: guard(&request, transfer)?,
         };
         Ok((subject, operation))
     })
@@ -44,13 +44,15 @@ pub(super) async fn move_to(request: DavRequest) -> Result<Response, Problem> {
     Ok(answer.respond(&outcome))
 }
 
-fn guard(request: &DavRequest, transfer: Transfer) -> MoveGuard {
-    let conditions = Conditions::of(&request.headers);
+fn guard(request: &DavRequest, transfer: Transfer) -> Result<MoveGuard, Problem> {
+    let gate = Gate::of(request)?;
     let asked = request.asked.clone();
-    Box::new(move |_, from, to| {
+    Ok(Box::new(move |view, from, to| {
         let source = from.found().ok_or(Error::Missing)?;
         may_leave(from).map_err(Problem::from)?;
-        check(&conditions, from)?;
-        transfer.arrival(&asked, source.kind, to)
-    })
+        gate.conditions(view, from)?;
+        transfer.arrival(&asked, source.kind, to)?;
+        gate.locks(view, from, Reach::Place)?;
+        gate.locks(view, to, Reach::Place)
+    }))
 }

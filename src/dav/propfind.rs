@@ -23,6 +23,7 @@ use crate::web::{Body, Response, response};
 
 mod listing;
 mod lists;
+mod locks;
 mod row;
 mod wanted;
 

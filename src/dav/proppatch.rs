@@ -4,10 +4,11 @@ use std::io::Write;
 
 use http::StatusCode;
 
-use super::conditions::guard_existing;
+use super::gate::Gate;
 use super::subject::{DavRequest, Subject, change};
 use super::xml::{self, MULTISTATUS, MULTISTATUS_END, tagged, write_name};
 use crate::base::xml::{DAV, Element, escape_text};
+use crate::domain::lock::Reach;
 use crate::domain::properties::is_protected;
 use crate::storage::database::Resource;
 use crate::storage::database::property::Property;
@@ -43,7 +44,7 @@ pub(super) async fn proppatch(request: DavRequest, body: RequestBody) -> Result<
         return Ok(multistatus(&subject, &row, &outcomes));
     }
     let (subject, row) = change(move || {
-        let guard = guard_existing(&request.headers, |_| Ok(()));
+        let guard = Gate::of(&request)?.guard_existing(Reach::Itself, |_| Ok(()));
         let operation = Proppatch { box_name: subject.box_name.clone(), path: subject.path.clone(), changes, guard };
         Ok((subject, operation))
     })

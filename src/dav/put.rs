@@ -9,15 +9,15 @@ use tokio::sync::oneshot;
 
 use super::allow::not_allowed;
 use super::bad_header;
-use super::conditions::check;
+use super::gate::Gate;
 use super::subject::{DavRequest, Subject};
+use crate::domain::lock::Reach;
 use crate::storage::cell::received;
 use crate::storage::operation::put::{Put, PutOutcome};
 use crate::storage::operation::{Guard, check_new};
 use crate::storage::stage::Staged;
 use crate::storage::{Error, Result as Stored};
 use crate::web::blocking::run;
-use crate::web::conditional::Conditions;
 use crate::web::problem::Problem;
 use crate::web::request_body::{Pieces, RequestBody};
 use crate::web::{Response, response};
@@ -37,23 +37,26 @@ pub(super) async fn put(request: DavRequest, body: RequestBody) -> Result<Respon
         let bytes = body.read(request.body_limit.unwrap_or(u64::MAX)).await?;
         run(move || {
             let subject = request.admit()?;
-            let conditions = prepare(&request, &subject)?;
+            let gate = prepare(&request, &subject)?;
             let staged = stage(&subject, std::iter::once(Ok(bytes)))?;
-            let answer = submit(&request, &subject, staged, conditions)?;
+            let answer = submit(&request, &subject, staged, gate)?;
             Ok((subject, answer))
         })
         .await?
     } else {
         let limit = request.body_limit;
-        let (request, subject, conditions) = run(move || {
+        let (request, subject, gate) = run(move || {
             let subject = request.admit()?;
-            let conditions = prepare(&request, &subject)?;
-            Ok((request, subject, conditions))
+            let gate = prepare(&request, &subject)?;
+            // What a lock refuses is refused before a large body is sent.
+            let lookup = subject.lookup()?;
+            subject.cell.read(|view| gate.locks(view, &lookup, Reach::Itself)).map_err(|e| subject.problem(e))?;
+            Ok((request, subject, gate))
         })
         .await?;
         body.feed(limit, move |pieces: Pieces| {
             let staged = stage(&subject, pieces.map(|piece| piece.map_err(Problem::from)))?;
-            let answer = submit(&request, &subject, staged, conditions)?;
+            let answer = submit(&request, &subject, staged, gate)?;
             Ok::<_, Problem>((subject, answer))
         })
         .await??
@@ -63,12 +66,12 @@ pub(super) async fn put(request: DavRequest, body: RequestBody) -> Result<Respon
 }
 
 /// Everything that can be refused without the body.
-fn prepare(request: &DavRequest, subject: &Subject) -> Result<Conditions, Problem> {
+fn prepare(request: &DavRequest, subject: &Subject) -> Result<Gate, Problem> {
     if let Some(range) = request.header(CONTENT_RANGE) {
         return Err(bad_header("Content-Range", range));
     }
     mtime_ms(request)?;
-    let conditions = Conditions::of(&request.headers);
+    let gate = Gate::of(request)?;
     let lookup = subject.lookup()?;
     if let Some(row) = lookup.found() {
         if !row.is_file() {
@@ -81,8 +84,8 @@ fn prepare(request: &DavRequest, subject: &Subject) -> Result<Conditions, Proble
             e => subject.problem(e),
         })?;
     }
-    check(&conditions, &lookup)?;
-    Ok(conditions)
+    gate.entity(&lookup)?;
+    Ok(gate)
 }
 
 fn stage(subject: &Subject, pieces: impl Iterator<Item = Result<bytes::Bytes, Problem>>) -> Result<Staged, Problem> {
@@ -94,8 +97,8 @@ fn stage(subject: &Subject, pieces: impl Iterator<Item = Result<bytes::Bytes, Pr
     upload.finish().map_err(failed)
 }
 
-fn submit(request: &DavRequest, subject: &Subject, staged: Staged, conditions: Conditions) -> Result<Answer, Problem> {
-    let guard: Guard = Box::new(move |_, lookup| Ok(check(&conditions, lookup)?));
+fn submit(request: &DavRequest, subject: &Subject, staged: Staged, gate: Gate) -> Result<Answer, Problem> {
+    let guard: Guard = Box::new(move |view, lookup| gate.check(view, lookup, Reach::Itself));
     let content_type = request.headers.get(CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
     Ok(subject.cell.submit(Put {
         box_name: subject.box_name.clone(),

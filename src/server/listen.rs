@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::middleware::{self, Logged};
+use super::request_line::{Noticed, Watched};
 use super::shutdown::Signals;
 use super::{App, middleware::Answer};
 
@@ -77,6 +78,7 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, signals: &mut Signals) 
 struct Requests {
     app: Arc<App>,
     peer: IpAddr,
+    noticed: Noticed,
 }
 
 impl Service<http::Request<Incoming>> for Requests {
@@ -86,7 +88,9 @@ impl Service<http::Request<Incoming>> for Requests {
 
     fn call(&self, request: http::Request<Incoming>) -> Self::Future {
         let (app, peer) = (Arc::clone(&self.app), self.peer);
-        Box::pin(async move { Ok(middleware::answer(app, peer, request).await) })
+        let target = request.uri().path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+        let fragment = self.noticed.is_of(request.method(), target);
+        Box::pin(async move { Ok(middleware::answer(app, peer, fragment, request).await) })
     }
 }
 
@@ -94,12 +98,13 @@ async fn connection(stream: TcpStream, peer: SocketAddr, app: Arc<App>, mut clos
     if let Err(e) = stream.set_nodelay(true) {
         tracing::debug!(%peer, error = %e, "cannot set TCP_NODELAY");
     }
+    let (stream, noticed) = Watched::new(stream);
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_header_size(HEAD_SIZE)
         .max_headers(HEADERS)
-        .serve_connection(TokioIo::new(stream), Requests { app, peer: peer.ip().to_canonical() });
+        .serve_connection(TokioIo::new(stream), Requests { app, peer: peer.ip().to_canonical(), noticed });
     let mut asked_to_close = false;
     let result = loop {
         tokio::select! {
@@ -112,7 +117,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, app: Arc<App>, mut clos
     };
     match result {
         Ok(()) => {
-            let stream = connection.into_parts().io.into_inner();
+            let stream = connection.into_parts().io.into_inner().into_inner();
             if asked_to_close {
                 linger(stream, GRACE).await;
             } else {

@@ -36,7 +36,8 @@ const PERSONIUM_VERSION: HeaderValue = HeaderValue::from_static("1.8.4");
 const VERSION_HEADER: HeaderName = HeaderName::from_static("x-personium-version");
 
 /// Every method that some resource answers.
-const METHODS: &str = "OPTIONS, GET, HEAD, POST, PUT, DELETE, MERGE, MKCOL, MOVE, COPY, PROPFIND, PROPPATCH, ACL";
+const METHODS: &str =
+    "OPTIONS, GET, HEAD, POST, PUT, DELETE, MERGE, MKCOL, MOVE, COPY, PROPFIND, PROPPATCH, LOCK, UNLOCK, ACL";
 
 /// What finishing an answer needs of its request after a handler has taken the request.
 struct Asking {
@@ -48,8 +49,8 @@ struct Asking {
     headers: HeaderMap,
 }
 
-/// Answers one request. Never fails and never panics.
-pub(crate) async fn answer(app: Arc<App>, peer: IpAddr, request: http::Request<Incoming>) -> Answer {
+/// Answers one request. Never fails and never panics. `fragment`: the target had a `#`, which the URI has no longer.
+pub(crate) async fn answer(app: Arc<App>, peer: IpAddr, fragment: bool, request: http::Request<Incoming>) -> Answer {
     let began = Instant::now();
     let (mut parts, body) = request.into_parts();
     let key = overrides::request_key(&parts.headers);
@@ -58,6 +59,11 @@ pub(crate) async fn answer(app: Arc<App>, peer: IpAddr, request: http::Request<I
     let mut asking =
         Asking { method: parts.method.clone(), effective: parts.method.clone(), headers: HeaderMap::new() };
     let result = match key {
+        Ok(key) if fragment => {
+            line.key = key;
+            asking.headers = cors::and_form(&parts.headers);
+            Err(Code::TargetFragment.into())
+        }
         Ok(key) => {
             line.key.clone_from(&key);
             match overrides::apply(&mut parts) {

@@ -5,6 +5,7 @@ pub mod cell_box;
 pub mod cell_root;
 pub mod control;
 pub mod job;
+pub mod lock;
 pub mod pending;
 pub mod property;
 pub mod resource;

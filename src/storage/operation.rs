@@ -4,6 +4,7 @@ pub mod boxes;
 pub mod copy;
 pub mod delete;
 pub mod install;
+pub mod lock;
 pub mod look;
 pub mod mkcol;
 pub mod move_to;

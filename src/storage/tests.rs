@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::cell::{Cell, Limits};
+use super::database::lock::Lock;
 use super::database::property::Property;
 use super::database::{Kind, Resource};
 use super::disk::{Disk, FaultPlan};
@@ -16,12 +17,15 @@ use super::error::Result;
 use super::operation::boxes::CreateBox;
 use super::operation::copy::{Extent, copy};
 use super::operation::delete::Delete;
+use super::operation::lock::{LockOutcome, TakeLock};
 use super::operation::mkcol::Mkcol;
 use super::operation::move_to::{MoveTo, Place};
 use super::operation::no_guard;
 use super::operation::put::{Put, PutOutcome};
 use super::unit::{Role, Unit};
 use super::writer::{ChangeAt, Context, Footprint};
+use crate::base::clock::now_ms;
+use crate::base::id::urn_uuid;
 use crate::base::path::ResourcePath;
 
 /// A unit in a temporary directory with the cell `c` and its box `b`.
@@ -106,11 +110,27 @@ impl World {
         }))
     }
 
+    /// Locks a resource, or a free name with an empty file.
+    fn lock(&self, at: &str) -> Result<LockOutcome> {
+        let cell = self.cell();
+        let lock = Lock {
+            token: urn_uuid(),
+            id: 0,
+            infinite: true,
+            shared: false,
+            owner: None,
+            principal: "me".to_owned(),
+            expires_ms: now_ms() + 3_600_000,
+        };
+        let file = TakeLock::empty_file("b", &path(at), cell.upload()?.finish()?);
+        cell.change(TakeLock { box_name: "b".to_owned(), path: path(at), lock, file: Some(file), guard: no_guard() })
+    }
+
     fn get(&self, at: &str) -> Result<(Vec<u8>, Resource)> {
         get(&self.cell(), at)
     }
 
-    /// Everything below the box as a sorted list: path, content (none for collections), property.
+    /// Everything below the box as a sorted list: path, content (none for collections), property and locks.
     fn tree(&self) -> Vec<(String, Option<Vec<u8>>, Option<String>)> {
         let cell = self.cell();
         let (mut found, mut todo) = (Vec::new(), vec![String::new()]);
@@ -119,7 +139,11 @@ impl World {
             let rows = cell.read(|v| v.all_children(lookup.nearest().id)).expect("children");
             for row in rows {
                 let at = format!("{at}/{}", row.name).trim_start_matches('/').to_owned();
-                let property = cell.read(|v| v.properties(row.id)).expect("properties").first().map(|p| p.xml.clone());
+                let mut property =
+                    cell.read(|v| v.properties(row.id)).expect("properties").first().map(|p| p.xml.clone());
+                for _ in cell.read(|v| v.locks_on(row.id, now_ms())).expect("locks") {
+                    property.get_or_insert_default().push_str(" locked");
+                }
                 if row.is_file() {
                     let (bytes, now) = get(&cell, &at).unwrap_or_else(|e| panic!("{at}: {e:?}"));
                     assert_eq!(now.crc.unwrap_or_else(|| crc32fast::hash(&bytes)), crc32fast::hash(&bytes), "{at}");

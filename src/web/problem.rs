@@ -59,6 +59,14 @@ pub struct Condition {
     pub hrefs: Vec<String>,
 }
 
+/// Members of a tree that stood in the way of an operation on the whole of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Members {
+    hrefs: Vec<String>,
+    /// The resource of the request, where the answer must speak of it too.
+    whole: Option<String>,
+}
+
 /// An error on its way to the client.
 #[derive(Debug)]
 pub struct Problem(Box<Parts>);
@@ -68,6 +76,7 @@ struct Parts {
     code: Code,
     params: Vec<String>,
     condition: Option<Condition>,
+    members: Option<Members>,
     headers: Vec<(HeaderName, HeaderValue)>,
     cause: Option<String>,
     text: Option<String>,
@@ -76,7 +85,7 @@ struct Parts {
 impl Problem {
     pub fn new(code: Code) -> Self {
         let (params, headers) = (Vec::new(), Vec::new());
-        Self(Box::new(Parts { code, params, condition: None, headers, cause: None, text: None }))
+        Self(Box::new(Parts { code, params, condition: None, members: None, headers, cause: None, text: None }))
     }
 
     /// A failure of ours that has no code of its own. The client gets a number under which the log has the cause.
@@ -93,6 +102,13 @@ impl Problem {
     /// Names the condition of an RFC that was violated.
     pub fn violating(mut self, element: &'static str, hrefs: Vec<String>) -> Self {
         self.0.condition = Some(Condition { element, hrefs });
+        self
+    }
+
+    /// Blames members of the tree that the request is about: the answer is a 207 that names them, with the condition that
+    /// was set before. `whole` is the URL of the request where it has to be told that it failed along with them.
+    pub fn of_members(mut self, hrefs: Vec<String>, whole: Option<String>) -> Self {
+        self.0.members = Some(Members { hrefs, whole });
         self
     }
 
@@ -139,14 +155,16 @@ impl Problem {
 
     /// The answer to a request with these headers.
     pub fn respond(self, request: &HeaderMap) -> Response {
-        let (mime, body) = match &self.0.condition {
-            Some(condition) if !headers::names_type(request.get(ACCEPT), "application/json") => {
-                ("application/xml; charset=utf-8", self.xml(condition))
-            }
-            _ => ("application/json", self.json()),
+        const XML: &str = "application/xml; charset=utf-8";
+        let condition =
+            self.0.condition.as_ref().filter(|_| !headers::names_type(request.get(ACCEPT), "application/json"));
+        let (status, mime, body) = match (condition, &self.0.members) {
+            (None, _) => (self.status(), "application/json", self.json()),
+            (Some(condition), None) => (self.status(), XML, self.xml(condition)),
+            (Some(condition), Some(members)) => (StatusCode::MULTI_STATUS, XML, self.multistatus(condition, members)),
         };
         let mut response = Response::new(Body::Text(Bytes::from(body)));
-        *response.status_mut() = self.status();
+        *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(mime));
         for (name, value) in self.0.headers {
             response.headers_mut().append(name, value);
@@ -174,6 +192,32 @@ impl Problem {
             condition.element,
             self.0.code.as_str(),
         )
+    }
+
+    fn multistatus(&self, condition: &Condition, members: &Members) -> String {
+        let mut out = String::from(
+            "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
+             <D:multistatus xmlns:D=\"DAV:\" xmlns:p=\"urn:x-personium:xmlns\">",
+        );
+        let mut response = |href: &str, status: StatusCode, rest: &str| {
+            out.push_str("<D:response><D:href>");
+            push_escaped(&mut out, href);
+            let _ = write!(out, "</D:href><D:status>HTTP/1.1 {status}</D:status>{rest}</D:response>");
+        };
+        let mut message = String::new();
+        push_escaped(&mut message, &self.message());
+        let (element, code) = (condition.element, self.0.code.as_str());
+        let rest = format!(
+            "<D:error><D:{element}/><p:code>{code}</p:code></D:error><D:responsedescription>{message}</D:responsedescription>"
+        );
+        for href in &members.hrefs {
+            response(href, self.status(), &rest);
+        }
+        if let Some(whole) = &members.whole {
+            response(whole, StatusCode::FAILED_DEPENDENCY, "");
+        }
+        out.push_str("</D:multistatus>\n");
+        out
     }
 }
 

@@ -19,6 +19,7 @@ mod by_hand;
 mod collections;
 mod files;
 mod listing;
+mod locks;
 mod names;
 mod properties;
 mod transfer;

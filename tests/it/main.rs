@@ -15,6 +15,7 @@ mod dav;
 mod export;
 mod harness;
 mod layering;
+mod litmus;
 mod log;
 mod protocol;
 mod unit;

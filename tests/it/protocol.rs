@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::client::Request;
-use crate::harness::Server;
+use crate::harness::{Server, TOKEN};
 
-const REFERENCE_METHODS: &str = "OPTIONS GET POST PUT DELETE HEAD MERGE MKCOL MOVE PROPFIND PROPPATCH ACL";
+const METHODS: &str = "OPTIONS GET POST PUT DELETE HEAD MERGE MKCOL MOVE PROPFIND PROPPATCH ACL LOCK UNLOCK COPY";
 
 #[test]
 fn every_answer_has_version_and_cors_headers() {
@@ -41,9 +41,9 @@ fn options_without_credentials_lists_all_methods_for_any_path() {
         let reply = server.anonymous("OPTIONS", target).expect(200);
         for header in ["allow", "access-control-allow-methods"] {
             let listed: Vec<&str> = reply.header(header).expect("a list").split(", ").collect();
-            assert!(REFERENCE_METHODS.split(' ').all(|m| listed.contains(&m)), "{header}: {listed:?}");
+            assert!(METHODS.split(' ').all(|m| listed.contains(&m)), "{header}: {listed:?}");
         }
-        assert_eq!(reply.header("dav"), Some("1, 3, extended-mkcol, access-control"));
+        assert_eq!(reply.header("dav"), Some("1, 2, 3, extended-mkcol, access-control"));
         assert!(reply.body.is_empty());
     }
     assert_eq!(server.admin("OPTIONS", "/").expect(200).header("allow"), Some("OPTIONS, GET, HEAD, PROPFIND"));
@@ -149,4 +149,16 @@ fn a_disk_below_its_reserve_is_for_reading_and_deleting() {
     }
     reserved.admin("GET", "/c/b").expect(200);
     reserved.admin("DELETE", "/c/b/d").expect(204);
+}
+
+#[test]
+fn a_fragment_in_the_target_is_400() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    for _ in 0..2 {
+        let reply = connection.send(&Request::new("GET", "/__status#x").bearer(TOKEN));
+        assert_eq!(reply.problem(), "400 PR400-MC-0006");
+        assert_ne!(connection.send(&Request::new("GET", "/__status").bearer(TOKEN)).status, 400);
+        assert_ne!(connection.send(&Request::new("GET", "/__status%23x").bearer(TOKEN)).status, 400);
+    }
 }

@@ -23,7 +23,7 @@ use crate::web::state::App;
 use crate::web::{Request, Response, blocking, response};
 
 /// What a box's root answers.
-const ALLOWED: &str = "OPTIONS, GET, HEAD, DELETE, MKCOL, PROPFIND, PROPPATCH, ACL";
+const ALLOWED: &str = "OPTIONS, GET, HEAD, DELETE, MKCOL, COPY, PROPFIND, PROPPATCH, LOCK, UNLOCK, ACL";
 
 /// The type that a bar has on its way out.
 pub const BAR_TYPE: &str = "application/zip+x-personium-bar";
@@ -118,6 +118,7 @@ async fn delete(app: &App, request: Request, named: Named) -> Result<Response, P
     let asked = Asked::new(&request, &named);
     let recursive = request.header("x-personium-recursive").is_some_and(|v| v.trim().eq_ignore_ascii_case("true"));
     let unit = app.unit.clone();
+    let guard = crate::dav::box_guard(app, request, named);
     blocking::run(move || {
         let (cell, cell_box) = asked.find(&unit)?;
         if cell_box.is_main() {
@@ -126,7 +127,7 @@ async fn delete(app: &App, request: Request, named: Named) -> Result<Response, P
         if !recursive {
             return Err(Problem::new(Code::PreconditionHeader).with("X-Personium-Recursive"));
         }
-        let delete = DeleteBox { name: cell_box.name, recursive, guard: Box::new(|_| Ok(())) };
+        let delete = DeleteBox { name: cell_box.name, recursive, guard: guard()? };
         cell.change(delete).map_err(|e| asked.problem(e))?;
         Ok(response::empty(StatusCode::NO_CONTENT))
     })

@@ -168,7 +168,7 @@ impl World {
     }
 
     fn delete(&self, name: &str) {
-        let delete = DeleteBox { name: name.to_owned(), recursive: true, guard: Box::new(|_| Ok(())) };
+        let delete = DeleteBox { name: name.to_owned(), recursive: true, guard: Box::new(|_, _| Ok(())) };
         self.cell().change(delete).expect("deleted");
     }
 

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::lists::Lists;
+use super::locks::Locks;
 use super::row::Rows;
 use super::wanted::Wanted;
 use crate::base::path::encode_segment;
@@ -38,14 +39,16 @@ struct Open {
 impl<'v> Listing<'v> {
     pub(super) fn new(view: &'v View<'v>, subject: &Subject, lookup: &Lookup, wanted: &'v Wanted) -> Result<Self> {
         let cell_url = subject.asked.cell(subject.cell.name());
-        let mut lists = Lists::new(view, &cell_url, &lookup.cell_box);
+        let lists = Lists::new(view, &cell_url, &lookup.cell_box);
+        let locks = Locks::of(view, &subject.asked, subject.cell.name(), wanted)?;
+        let mut rows = Rows::new(view, wanted, lists, locks);
         let mut url = subject.asked.cell_box(subject.cell.name(), &lookup.cell_box.name);
         for (i, row) in lookup.chain.iter().enumerate() {
             if i > 0 {
                 url = member_url(&url, row);
             }
             if i + 1 < lookup.chain.len() {
-                lists.enter(url.clone(), row)?;
+                rows.enter(url.clone(), row)?;
             }
         }
         // The rows of this transaction may be newer than those of the lookup.
@@ -55,7 +58,7 @@ impl<'v> Listing<'v> {
             // While a box is being installed its root has another name.
             top.name.clone_from(&lookup.cell_box.name);
         }
-        Ok(Self { rows: Rows::new(view, wanted, lists), top, url, above, buffer: String::new() })
+        Ok(Self { rows, top, url, above, buffer: String::new() })
     }
 
     /// Writes the whole document; `depth` levels below the top are listed.
@@ -78,7 +81,7 @@ impl<'v> Listing<'v> {
     }
 
     fn members(&mut self, out: &mut impl Write, url: &str, collection: &Resource) -> Result<()> {
-        self.rows.lists.enter(url.to_owned(), collection)?;
+        self.rows.enter(url.to_owned(), collection)?;
         let view = self.rows.view;
         let mut href = format!("{url}/");
         let base = href.len();
@@ -93,15 +96,15 @@ impl<'v> Listing<'v> {
         let mut open = vec![Open { collection: top, url, after: String::new(), entered: false, level: 0 }];
         while let Some(mut at) = open.pop() {
             if !at.entered {
-                self.rows.lists.leave_to(self.above + at.level);
-                self.rows.lists.enter(at.url.clone(), &at.collection)?;
+                self.rows.leave_to(self.above + at.level);
+                self.rows.enter(at.url.clone(), &at.collection)?;
                 at.entered = true;
             }
             let page = self.rows.view.children_after(at.collection.id, &at.after, PAGE)?;
             let last_page = page.len() < PAGE;
             let level = at.level + 1;
             // Members are listed before what is below them; the lists of this level hold for all of the page.
-            self.rows.lists.leave_to(self.above + level);
+            self.rows.leave_to(self.above + level);
             let mut below = Vec::new();
             for row in page {
                 let url = member_url(&at.url, &row);

@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 
 use super::lists::Lists;
+use super::locks::Locks;
 use super::wanted::{Name, Wanted};
 use crate::base::clock::{http_date, iso_ms};
 use crate::base::xml::{DAV, PERSONIUM, escape_attribute, escape_text};
+use crate::dav::lock_xml::SUPPORTED;
 use crate::domain::properties::Live;
 use crate::storage::Result;
 use crate::storage::database::property::Property;
@@ -15,14 +17,27 @@ use crate::storage::database::{Kind, Resource, View};
 pub(super) struct Rows<'v> {
     pub view: &'v View<'v>,
     pub wanted: &'v Wanted,
-    pub lists: Lists<'v>,
+    lists: Lists<'v>,
+    locks: Locks,
     found: String,
     missing: String,
 }
 
 impl<'v> Rows<'v> {
-    pub(super) fn new(view: &'v View<'v>, wanted: &'v Wanted, lists: Lists<'v>) -> Self {
-        Self { view, wanted, lists, found: String::new(), missing: String::new() }
+    pub(super) fn new(view: &'v View<'v>, wanted: &'v Wanted, lists: Lists<'v>, locks: Locks) -> Self {
+        Self { view, wanted, lists, locks, found: String::new(), missing: String::new() }
+    }
+
+    /// Goes down into a collection.
+    pub(super) fn enter(&mut self, url: String, collection: &Resource) -> Result<()> {
+        self.locks.enter(collection.id);
+        self.lists.enter(url, collection)
+    }
+
+    /// Goes up until `depth` collections are left above.
+    pub(super) fn leave_to(&mut self, depth: usize) {
+        self.locks.leave_to(depth);
+        self.lists.leave_to(depth);
     }
 
     /// Appends the response of a resource to `out`.
@@ -94,7 +109,14 @@ impl<'v> Rows<'v> {
                 out.push_str(resource_type(row.kind));
                 return Ok(());
             }
-            Live::SupportedLock | Live::LockDiscovery => String::new(),
+            Live::SupportedLock => {
+                out.push_str(SUPPORTED);
+                return Ok(());
+            }
+            Live::LockDiscovery => {
+                self.locks.write(out, row);
+                return Ok(());
+            }
             Live::CreationDate => iso_ms(row.created_ms),
             Live::LastModified => http_date(row.mtime_ms),
             Live::DisplayName => escape_text(&row.name).into_owned(),

@@ -11,7 +11,7 @@ use http::header::{
 use http::{HeaderMap, Method};
 
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "X-Personium-Version, ETag, Location, Last-Modified, Content-Length, Content-Range, Accept-Ranges, Allow, DAV, \
+    "X-Personium-Version, ETag, Location, Last-Modified, Content-Length, Content-Range, Accept-Ranges, Allow, DAV, Lock-Token, \
      DataServiceVersion, Retry-After, WWW-Authenticate",
 );
 const A_DAY: HeaderValue = HeaderValue::from_static("86400");

@@ -77,6 +77,7 @@ impl Tx<'_> {
         self.run("remove properties", "DELETE FROM property WHERE id=?1", params![id])?;
         self.run("remove an acl", "DELETE FROM acl WHERE id=?1", params![id])?;
         self.run("remove aces", "DELETE FROM ace WHERE id=?1", params![id])?;
+        self.run("remove locks", "DELETE FROM lock WHERE id=?1", params![id])?;
         Ok(())
     }
 }

@@ -48,6 +48,11 @@ CREATE TABLE ace(
   PRIMARY KEY(id, ord)) WITHOUT ROWID;
 CREATE INDEX ace_role ON ace(role);
 
+CREATE TABLE lock(
+  token TEXT PRIMARY KEY, id INTEGER NOT NULL, infinite INTEGER NOT NULL, shared INTEGER NOT NULL, owner TEXT,
+  principal TEXT NOT NULL, expires_ms INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX lock_id ON lock(id);
+
 CREATE TABLE tombstone(seq INTEGER PRIMARY KEY, parent INTEGER NOT NULL, name TEXT NOT NULL, id INTEGER NOT NULL, kind INTEGER NOT NULL);
 CREATE INDEX tombstone_name ON tombstone(parent, name);
 

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use super::mkcol::new_collection;
 use crate::base::id::ResourceId;
 use crate::base::path::ResourcePath;
+use crate::storage::database::View;
 use crate::storage::database::cell_box::{CellBox, MAIN_BOX};
 use crate::storage::database::pending::{Gone, How, Step, Undo};
 use crate::storage::database::resource::{Kind, Resource};
@@ -14,7 +15,7 @@ use crate::storage::tree;
 use crate::storage::writer::{Context, Decision, Footprint, Operation};
 
 /// A condition on a box at the moment of its change.
-pub type BoxGuard = Box<dyn FnMut(&CellBox) -> Result<()> + Send>;
+pub type BoxGuard = Box<dyn FnMut(&View<'_>, &CellBox) -> Result<()> + Send>;
 
 pub(super) fn box_footprint(name: &str) -> Footprint {
     Footprint::of(name, &ResourcePath::root())
@@ -112,7 +113,7 @@ impl Operation for UpdateBox {
 
     fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<CellBox>> {
         let before = ctx.tx.cell_box(&self.name)?.filter(|b| !b.is_main()).ok_or(Error::BoxMissing)?;
-        (self.guard)(&before)?;
+        (self.guard)(ctx.tx, &before)?;
         let root = ctx.tx.lookup(&self.name, &ResourcePath::root())?.nearest().clone();
         if self.new_name != self.name && ctx.tx.cell_box(&self.new_name)?.is_some() {
             return Err(Error::Exists);
@@ -177,7 +178,7 @@ impl Operation for DeleteBox {
     fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<()>> {
         let cell_box = ctx.tx.cell_box(&self.name)?.filter(|b| b.name != MAIN_BOX).ok_or(Error::BoxMissing)?;
         let lookup = ctx.tx.lookup(&self.name, &ResourcePath::root())?;
-        (self.guard)(&cell_box)?;
+        (self.guard)(ctx.tx, &cell_box)?;
         let path = lookup.disk_path();
         if !self.recursive {
             ctx.reconcile(&lookup)?;
@@ -191,6 +192,7 @@ impl Operation for DeleteBox {
         ctx.tx.touch_control();
         let mut decision = Decision { op: "delete box", id: root.id, ..Decision::rows(()) };
         decision.undo = take_bound(ctx, cell_box.id)?;
+        decision.undo.extend(ctx.tx.drop_locks(&root)?);
         let seq = ctx.tx.seq();
         ctx.tx.bury(&root)?;
         ctx.tx.place_resource(root.id, PARENT_TRASH, &root.id.to_string(), seq)?;

@@ -64,6 +64,7 @@ pub(crate) fn park<T>(ctx: &Context<'_>, lookup: &Lookup, decision: &mut Decisio
         ctx.settle_below(&path)?;
     }
     let seq = ctx.tx.seq();
+    decision.undo.extend(ctx.tx.drop_locks(row)?);
     ctx.tx.bury(row)?;
     ctx.tx.place_resource(row.id, PARENT_TRASH, &row.id.to_string(), seq)?;
     ctx.tx.count_children(parent.id, -1)?;

@@ -65,6 +65,7 @@ impl Operation for MoveTo {
         }
         let parent = parent_chain.nearest();
         let seq = ctx.tx.seq();
+        decision.undo.extend(ctx.tx.drop_locks(&source)?);
         ctx.tx.bury(&source)?;
         ctx.tx.place_resource(source.id, parent.id, &name, seq)?;
         ctx.tx.count_children(source_parent.id, -1)?;

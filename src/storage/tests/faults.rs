@@ -22,9 +22,11 @@ fn fail_everywhere(name: &str, verb: impl Fn(&World) -> Result<()>) {
         w.mkcol("d/e").expect("mkcol");
         w.put("d/x", b"x of d").expect("put");
         w.set("d/x", "v").expect("set");
+        w.lock("d/x").expect("lock");
         w.put("d/e/y", b"y of e").expect("put");
         w.mkcol("t").expect("mkcol");
         w.put("t/z", b"z of t").expect("put");
+        w.lock("t").expect("lock");
     };
     start(&w);
     let before: Tree = w.tree();
@@ -113,6 +115,16 @@ fn change_of_a_property() {
 }
 
 #[test]
+fn lock_of_a_file() {
+    fail_everywhere("lock", |w| w.lock("d/e/y").map(drop));
+}
+
+#[test]
+fn lock_of_a_free_name() {
+    fail_everywhere("lock free name", |w| w.lock("d/new").map(drop));
+}
+
+#[test]
 fn delete_of_a_box_with_roles_and_their_grants() {
     use crate::storage::database::acl::{Ace, Acl};
     use crate::storage::database::control::ObjectKind;
@@ -144,7 +156,7 @@ fn delete_of_a_box_with_roles_and_their_grants() {
         (rows.expect("rows"), w.dir.path().join("unit/cells/c/boxes/doomed").exists())
     };
     let delete = |w: &World| {
-        w.cell().change(DeleteBox { name: "doomed".to_owned(), recursive: true, guard: Box::new(|_| Ok(())) })
+        w.cell().change(DeleteBox { name: "doomed".to_owned(), recursive: true, guard: Box::new(|_, _| Ok(())) })
     };
     fill(&w);
     let before = state(&w);

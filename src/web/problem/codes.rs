@@ -1,6 +1,6 @@
 //! The table of error codes. The status of a code is the three digits behind `PR`; templates have parameters `{0}`, `{1}`.
 //!
-//! Those for statuses 413, 423, 429, 502 and 507 and `PR400-MC-0005` are our own, of the same form.
+//! Those for statuses 413, 423, 429, 502 and 507, `PR400-MC-0005`, `PR400-MC-0006` and `PR409-DV-0003` are our own, of the same form.
 
 macro_rules! codes {
     ($($name:ident $code:literal $template:literal)+) => {
@@ -48,6 +48,7 @@ codes! {
     SnapshotVersion "PR400-MC-0003" "Version of the snapshot file is invalid. Expected [{0}] but was [{1}]."
     SnapshotNotZip "PR400-MC-0004" "The specified snapshot file is not zip file."
     BodyIncomplete "PR400-MC-0005" "Request body is incomplete."
+    TargetFragment "PR400-MC-0006" "The request target must not have a fragment."
     UriNotRecognized "PR404-MC-0001" "URI is not recognized."
     MethodNotAllowed "PR405-MC-0001" "Method not allowed."
     RequestTimeout "PR408-MC-0001" "Request timeout in server."
@@ -88,6 +89,7 @@ codes! {
     MkcolExists "PR405-DV-0001" "Method not allowed. MKCOL can only be executed on a deleted/non-existent resource."
     ParentMissing "PR409-DV-0001" "intermediate collection [{0}] should be created first."
     FileExists "PR409-DV-0002" "File [{0}] already exists."
+    LockTokenElsewhere "PR409-DV-0003" "The lock token is not that of a lock on the resource."
     EtagMismatch "PR412-DV-0001" "ETag does not match."
     OverwriteRefused "PR412-DV-0002" "Overwrite header is \"F\" and the destination URL is already mapped to a resource."
     RangeNotSatisfiable "PR416-DV-0001" "Requested range not satisfiable."

@@ -57,5 +57,5 @@ pub(super) fn delete(call: &Call, key: EntityKey) -> Result<Response, Problem> {
 
 fn guard(call: &Call) -> BoxGuard {
     let conditions = Conditions::of(&call.headers);
-    Box::new(move |now| Ok(write_allowed(&conditions, now.version, now.updated_ms)?))
+    Box::new(move |_, now| Ok(write_allowed(&conditions, now.version, now.updated_ms)?))
 }

@@ -185,6 +185,6 @@ fn a_cell_that_is_renamed_meanwhile_has_a_failed_box() {
     accepted.run();
     let status = cell.read(|v| status_of(v, &v.cell_box("b")?.expect("the box"), RETENTION, clock::now_ms()));
     assert!(matches!(status, Ok(BoxStatus::Failed { .. })), "{status:?}");
-    let delete = DeleteBox { name: "b".to_owned(), recursive: true, guard: Box::new(|_| Ok(())) };
+    let delete = DeleteBox { name: "b".to_owned(), recursive: true, guard: Box::new(|_, _| Ok(())) };
     cell.change(delete).expect("deleted");
 }
