@@ -192,7 +192,7 @@ fn a_box_whose_directory_was_put_back_by_hand_is_renamed_by_a_replay() {
         name: "b".to_owned(),
         new_name: "n".to_owned(),
         schema: SchemaChange::Keep,
-        guard: Box::new(|_| Ok(())),
+        guard: Box::new(|_, _| Ok(())),
     });
     assert!(renamed.is_err());
     eventually("the cell works", || w.unit.cell("c").is_ok_and(|c| c.change(Change(|_: &Context<'_>| Ok(()))).is_ok()));
