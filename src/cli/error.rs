@@ -4,6 +4,7 @@ use std::io;
 
 use super::exit::Exit;
 use crate::config::ConfigError;
+use crate::storage::Error as StoreError;
 use crate::storage::unit::OpenError;
 
 /// The failure of a verb.
@@ -33,7 +34,13 @@ impl Error {
             }
             Self::Unit(OpenError::NoUnit(_)) => Exit::NoUnit,
             Self::Unit(OpenError::Served(_)) => Exit::Locked,
-            Self::Unit(OpenError::Foreign(_) | OpenError::Newer(..)) => Exit::Refused,
+            Self::Unit(
+                OpenError::Foreign(_)
+                | OpenError::Newer(..)
+                | OpenError::Manifest(_)
+                | OpenError::Headless(_)
+                | OpenError::Store(StoreError::Newer { .. }),
+            ) => Exit::Refused,
             Self::System { .. } | Self::Unit(OpenError::Store(_)) => Exit::Failed,
         }
     }
@@ -48,7 +55,12 @@ impl Error {
                 Some("give `--root` an empty directory, or one that does not exist yet")
             }
             Self::Unit(OpenError::Store(e)) if e.is_full() => Some("the disk is full: make some room on it first"),
-            Self::Unit(OpenError::Newer(..)) => Some("use the program that wrote it, or a newer one"),
+            Self::Unit(OpenError::Newer(..) | OpenError::Store(StoreError::Newer { .. })) => {
+                Some("use the program that wrote it, or a newer one")
+            }
+            Self::Unit(OpenError::Manifest(_) | OpenError::Headless(_)) => {
+                Some("put unit.toml back: two lines, `format = 1` and `id = \"…\"`")
+            }
             Self::Unit(OpenError::Served(_)) => Some("stop that server first, or serve another directory"),
             _ => None,
         }

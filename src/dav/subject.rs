@@ -61,7 +61,7 @@ impl DavRequest {
         let box_url = self.asked.cell_box(cell, box_name);
         let failed = |e| Problem::of_store(e, &box_url);
         let opened = self.unit.cell(cell).map_err(failed)?;
-        let cell_box = opened.read(|v| v.cell_box(box_name)).map_err(failed)?;
+        let cell_box = opened.find_box(box_name).map_err(failed)?;
         let cell_box = cell_box.ok_or_else(|| failed(Error::BoxMissing))?;
         access::authorize(self, &cell_box)?;
         Ok(Subject {

@@ -15,11 +15,12 @@ use rusqlite::Connection;
 use rustix::fs::{Mode, OFlags};
 use tokio::sync::oneshot;
 
-use super::database::cell_box::Lookup;
+use super::database::cell_box::{CellBox, Lookup};
 use super::database::{Resource, Tx, View, schema};
 use super::disk::Disk;
 use super::error::{Error, Result};
 use super::lease::Lease;
+use super::operation::boxes::AdoptBoxes;
 use super::operation::look::{Look, Refresh};
 use super::tree;
 use super::writer::{self, Operation, Queue, Settler};
@@ -312,6 +313,19 @@ impl Cell {
 
     pub(crate) fn queue(&self) -> Queue {
         self.queue.clone()
+    }
+
+    /// The box of a name; a directory that somebody has put there becomes one.
+    pub fn find_box(&self, name: &str) -> Result<Option<CellBox>> {
+        let known = self.read(|v| v.cell_box(name))?;
+        if known.is_some() || name.contains('/') {
+            return Ok(known);
+        }
+        let there = tree::open_dir(self.core.dir.as_fd(), &format!("boxes/{name}")).is_ok();
+        if !there || self.change(AdoptBoxes)? == 0 {
+            return Ok(None);
+        }
+        self.read(|v| v.cell_box(name))
     }
 
     /// Follows a path, noticing what somebody has put there or removed by hand.

@@ -52,6 +52,8 @@ pub enum Error {
     Io { op: &'static str, path: String, source: io::Error },
     #[error("database: {op}")]
     Database { op: &'static str, source: rusqlite::Error },
+    #[error("{path} has format {format}, which is newer than this program knows (up to {known})")]
+    Newer { path: String, format: i64, known: i64 },
     #[error("inconsistent: {0}")]
     Inconsistent(String),
 }
@@ -74,7 +76,7 @@ impl Error {
 
     /// Whether the machine failed, not the request.
     pub fn is_failure(&self) -> bool {
-        matches!(self, Self::Io { .. } | Self::Database { .. } | Self::Inconsistent(_))
+        matches!(self, Self::Io { .. } | Self::Database { .. } | Self::Newer { .. } | Self::Inconsistent(_))
     }
 
     /// Whether the disk is full.

@@ -47,6 +47,10 @@ pub enum OpenError {
     Foreign(PathBuf),
     #[error("{0} is no unit: there is no unit.toml")]
     NoUnit(PathBuf),
+    #[error("{0} cannot be read as what tells a unit and its format")]
+    Manifest(PathBuf),
+    #[error("{0} has cells but no unit.toml: it is a unit that has lost it")]
+    Headless(PathBuf),
     #[error("{0} has unit format {1}, which is newer than this program knows (up to {UNIT_FORMAT})")]
     Newer(PathBuf, i64),
     #[error("{0} is in use: another server is running on it")]
@@ -111,7 +115,7 @@ impl Unit {
             initialise(root)?;
         }
         let text = fs::read_to_string(&manifest).map_err(Error::io("read", shown(&manifest)))?;
-        let (format, id) = read_manifest(&text);
+        let (format, id) = read_manifest(&text).ok_or_else(|| OpenError::Manifest(manifest.clone()))?;
         if format > UNIT_FORMAT {
             return Err(OpenError::Newer(root.to_owned(), format));
         }
@@ -495,11 +499,10 @@ pub fn is_cell_name(name: &str) -> bool {
     name.len() <= 128 && bytes.next().is_some_and(plain) && bytes.all(|b| plain(b) || b == b'-')
 }
 
-fn read_manifest(text: &str) -> (i64, String) {
-    let table: toml::Table = text.parse().unwrap_or_default();
-    let format = table.get("format").and_then(toml::Value::as_integer).unwrap_or(i64::MAX);
-    let id = table.get("id").and_then(toml::Value::as_str).unwrap_or_default().to_owned();
-    (format, id)
+/// The format and the identifier.
+fn read_manifest(text: &str) -> Option<(i64, String)> {
+    let table: toml::Table = text.parse().ok()?;
+    Some((table.get("format")?.as_integer()?, table.get("id")?.as_str()?.to_owned()))
 }
 
 /// Makes an empty or absent directory a unit.
@@ -512,6 +515,9 @@ fn initialise(root: &Path) -> Result<(), OpenError> {
         if !own.iter().any(|name| entry.file_name() == *name) {
             return Err(OpenError::Foreign(root.to_owned()));
         }
+    }
+    if fs::read_dir(root.join("cells")).is_ok_and(|mut cells| cells.next().is_some()) {
+        return Err(OpenError::Headless(root.to_owned()));
     }
     for name in ["cells", "staging", "exports"] {
         fs::create_dir_all(root.join(name)).map_err(Error::io("create", name))?;

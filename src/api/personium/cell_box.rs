@@ -80,7 +80,7 @@ impl Asked {
     fn find(&self, unit: &Unit) -> Result<(Arc<Cell>, CellBox), Problem> {
         let cell = self.cell(unit)?;
         let cell_box = cell
-            .read(|v| v.cell_box(&self.named.box_name))
+            .find_box(&self.named.box_name)
             .and_then(|b| b.ok_or(Error::BoxMissing))
             .map_err(|e| self.problem(e))?;
         let place = if cell_box.schema.is_some() { Place::SchemaBox } else { Place::Open };

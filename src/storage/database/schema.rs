@@ -115,10 +115,7 @@ pub fn open(path: &Path, access: Access) -> Result<Connection> {
     set_up(&conn, access).map_err(failed(path))?;
     let format: i64 = conn.pragma_query_value(None, "user_version", |r| r.get(0)).map_err(failed(path))?;
     if format > FORMAT {
-        return Err(Error::Inconsistent(format!(
-            "{}: its format {format} is newer than this program, which knows formats up to {FORMAT}",
-            path.display()
-        )));
+        return Err(Error::Newer { path: path.display().to_string(), format, known: FORMAT });
     }
     if format < 1 {
         return Err(Error::Inconsistent(format!("{}: it is no cell's database", path.display())));

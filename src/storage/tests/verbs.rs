@@ -247,3 +247,43 @@ fn a_fingerprint_changes_with_everything_in_the_tree() {
     w.mkcol("d").expect("mkcol");
     assert_ne!(w.cell().lookup("b", &path("d")).expect("a lookup").nearest().id, id);
 }
+
+#[test]
+fn a_newer_format_is_refused_by_name_and_a_unit_without_its_manifest_too() {
+    use crate::storage::unit::OpenError;
+    let World { unit, dir } = World::new();
+    drop(unit);
+    let root = dir.path().join("unit");
+    let open = || Unit::open(&root, Role::Server, Limits::default());
+    let set_version = |file: &str, version: i64| {
+        let conn = rusqlite::Connection::open(root.join(file)).expect("a database");
+        conn.pragma_update(None, "user_version", version).expect("set");
+    };
+    set_version("unit.db", 99);
+    assert!(matches!(open(), Err(OpenError::Store(Error::Newer { format: 99, .. }))));
+    set_version("unit.db", 1);
+    set_version("cells/c/cell.db", 99);
+    assert!(matches!(open().expect("a unit").cell("c"), Err(Error::Newer { format: 99, .. })));
+    set_version("cells/c/cell.db", 1);
+    let manifest = std::fs::read_to_string(root.join("unit.toml")).expect("text");
+    std::fs::write(root.join("unit.toml"), manifest.replace("format = 1", "format = 2")).expect("written");
+    assert!(matches!(open(), Err(OpenError::Newer(_, 2))));
+    std::fs::write(root.join("unit.toml"), "garbage").expect("written");
+    assert!(matches!(open(), Err(OpenError::Manifest(_))));
+    std::fs::remove_file(root.join("unit.toml")).expect("removed");
+    assert!(matches!(open(), Err(OpenError::Headless(_))));
+    std::fs::write(root.join("unit.toml"), manifest).expect("written");
+    open().expect("a unit").cell("c").expect("its cell");
+}
+
+#[test]
+fn a_directory_put_beside_the_boxes_becomes_one() {
+    let w = World::new();
+    let cell = w.cell();
+    assert!(cell.find_box("hand").expect("an answer").is_none());
+    std::fs::create_dir(w.on_disk("../hand")).expect("a directory");
+    std::fs::write(w.on_disk("../hand/x"), b"x").expect("a file");
+    let found = cell.find_box("hand").expect("an answer").expect("a box");
+    assert_eq!(found.schema, None);
+    assert!(cell.open_content("hand", &path("x")).is_ok());
+}

@@ -86,10 +86,7 @@ impl Index {
         };
         let (conn, format) = open().map_err(Error::database("open unit.db"))?;
         if format > FORMAT {
-            return Err(Error::Inconsistent(format!(
-                "{}: its format {format} is newer than this program, which knows formats up to {FORMAT}",
-                path.display()
-            )));
+            return Err(Error::Newer { path: path.display().to_string(), format, known: FORMAT });
         }
         Ok(Self { conn })
     }
