@@ -154,8 +154,22 @@ impl Unit {
 
     /// The cell of a name, opened if it is not yet. `CellMissing` if there is none.
     pub fn cell(&self, name: &str) -> Result<Arc<Cell>> {
+        if let Some(cell) = self.already_open(name) {
+            return Ok(cell);
+        }
         let record = self.record(name)?.ok_or(Error::CellMissing)?;
         self.open_cell(&record)
+    }
+
+    /// An open cell whose directory is still the one at its name: what the index says of it holds as well.
+    fn already_open(&self, name: &str) -> Option<Arc<Cell>> {
+        let open = locked(&self.open);
+        let cell = open.values().find(|cell| cell.name() == name)?;
+        if !cell.is_working() || cell.core.still_there().is_err() {
+            return None;
+        }
+        cell.last_used_ms.store(clock::now_ms(), Ordering::Relaxed);
+        Some(cell.clone())
     }
 
     /// The cell's record; one whose directory is new here is adopted, one whose directory has gone is forgotten.
@@ -166,7 +180,9 @@ impl Unit {
         let directory = self.cell_path(name);
         let mut index = locked(&self.index);
         let known = index.find(name)?;
-        match (known, directory.join("cell.db").exists()) {
+        // A directory that cannot be looked at is no directory that is gone.
+        let there = directory.join("cell.db").try_exists().map_err(Error::io("look at", shown(&directory)))?;
+        match (known, there) {
             (Some(record), true) => Ok(Some(record)),
             (Some(record), false) => {
                 index.remove(record.number)?;

@@ -147,7 +147,8 @@ fn set_up(conn: &Connection, access: Access) -> rusqlite::Result<()> {
     conn.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     // Otherwise statements are prepared anew whenever a bound value might change their plan.
     conn.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    conn.pragma_update(None, "cache_size", -256)?;
+    // KiB. A writer touches a page of each folder in use.
+    conn.pragma_update(None, "cache_size", if access == Access::Write { -1024 } else { -256 })?;
     conn.pragma_update(None, "temp_store", "memory")?;
     match access {
         Access::Write => {
