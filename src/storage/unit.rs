@@ -77,7 +77,7 @@ pub struct Unit {
     disk: Disk,
     limits: Limits,
     settler: Settler,
-    settling: Option<JoinHandle<()>>,
+    settling: Vec<JoinHandle<()>>,
     index: Mutex<Index>,
     open: Mutex<HashMap<i64, Arc<Cell>>>,
 }
@@ -126,7 +126,7 @@ impl Unit {
         let index = Index::open(&root.join("unit.db"))?;
         let root = root.canonicalize().map_err(Error::io("look at", shown(root)))?;
         let (settler, settling) = Settler::start()?;
-        let (index, open, settling) = (Mutex::new(index), Mutex::default(), Some(settling));
+        let (index, open, settling) = (Mutex::new(index), Mutex::default(), Vec::from(settling));
         Ok(Self { root, id, lease, disk, limits, settler, settling, index, open })
     }
 
@@ -446,10 +446,10 @@ impl Drop for Unit {
     fn drop(&mut self) {
         self.close();
         self.settler.quit();
-        if let Some(thread) = self.settling.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the settler panicked");
+        for thread in self.settling.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a settler panicked");
+            }
         }
     }
 }

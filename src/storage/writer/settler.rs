@@ -1,6 +1,6 @@
-//! The thread that makes renames durable a little later, removes what nobody needs, and moves write-ahead logs along.
+//! The threads that make renames durable a little later, remove what nobody needs, and move write-ahead logs along.
 //!
-//! One for a unit. It holds no lock: the renames it syncs are done, and what it removes no row names any more.
+//! Two for a unit. They hold no lock: the renames they sync are done, and what they remove no row names any more.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -29,35 +29,43 @@ enum Job {
     Quit,
 }
 
-/// The way to a unit's settler.
+/// The way to a unit's settler. Removing has a thread of its own, so that no large tree keeps renames from settling.
 #[derive(Debug, Clone)]
 pub struct Settler {
-    jobs: Sender<Job>,
+    syncs: Sender<Job>,
+    removals: Sender<Job>,
 }
 
 impl Settler {
-    /// Starts the thread.
-    pub fn start() -> Result<(Self, JoinHandle<()>)> {
-        let (jobs, queue) = mpsc::channel();
-        let thread = std::thread::Builder::new()
-            .name("settler".to_owned())
-            .spawn(move || work(&queue))
-            .map_err(Error::io("start a thread", "settler"))?;
-        Ok((Self { jobs }, thread))
+    /// Starts the threads.
+    pub fn start() -> Result<(Self, [JoinHandle<()>; 2])> {
+        let (syncs, syncing) = start("settler")?;
+        let (removals, removing) = start("remover")?;
+        Ok((Self { syncs, removals }, [syncing, removing]))
     }
 
-    /// Ends the thread once it has done what it was given.
+    /// Ends the threads once they have done what they were given.
     pub(crate) fn quit(&self) {
-        drop(self.jobs.send(Job::Quit));
+        drop(self.syncs.send(Job::Quit));
+        drop(self.removals.send(Job::Quit));
     }
 
     pub(super) fn sync(&self, job: SyncJob) {
-        drop(self.jobs.send(Job::Sync(job)));
+        drop(self.syncs.send(Job::Sync(job)));
     }
 
     pub(crate) fn remove(&self, core: Arc<Core>, gone: Vec<Gone>) {
-        drop(self.jobs.send(Job::Remove(core, gone)));
+        drop(self.removals.send(Job::Remove(core, gone)));
     }
+}
+
+fn start(name: &str) -> Result<(Sender<Job>, JoinHandle<()>)> {
+    let (jobs, queue) = mpsc::channel();
+    let thread = std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || work(&queue))
+        .map_err(Error::io("start a thread", name))?;
+    Ok((jobs, thread))
 }
 
 fn work(queue: &Receiver<Job>) {
