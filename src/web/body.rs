@@ -5,10 +5,14 @@ use std::fmt;
 use std::io::{self, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::timeout;
 
 /// Why a body could not be read or written to its end.
 pub type BodyError = Box<dyn Error + Send + Sync>;
@@ -87,6 +91,9 @@ impl HttpBody for Body {
     }
 }
 
+/// How long a writer waits for a client that takes nothing: it may hold a moment of the rows meanwhile.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 enum Piece {
     Data(Bytes),
     End,
@@ -115,7 +122,16 @@ impl BodyWriter {
     }
 
     fn send(&self, piece: Piece) -> io::Result<()> {
-        self.sender.blocking_send(piece).map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the client is gone"))
+        let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the client is gone");
+        match self.sender.try_send(piece) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Closed(_)) => Err(gone()),
+            Err(TrySendError::Full(piece)) => {
+                let sent = Handle::current().block_on(timeout(PATIENCE, self.sender.send(piece)));
+                sent.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing"))?
+                    .map_err(|_| gone())
+            }
+        }
     }
 }
 
