@@ -3,6 +3,7 @@
 pub mod acl;
 pub mod cell_box;
 pub mod cell_root;
+pub mod changes;
 pub mod control;
 pub mod job;
 pub mod lock;

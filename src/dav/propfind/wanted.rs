@@ -6,7 +6,7 @@ use crate::web::problem::{Code, Problem};
 
 /// A property by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Name {
+pub(in crate::dav) struct Name {
     pub ns: String,
     pub local: String,
     /// The live property of that name.
@@ -14,7 +14,7 @@ pub(super) struct Name {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(in crate::dav) enum Wanted {
     /// `allprop`, with what is included besides.
     All(Vec<Name>),
     /// `propname`
@@ -29,13 +29,18 @@ impl Wanted {
         Self::All(Vec::new())
     }
 
+    /// The properties that a `prop` names.
+    pub(in crate::dav) fn named_in(prop: &Element) -> Self {
+        Self::These(names(prop))
+    }
+
     /// Reads a `propfind`. One that names none of the three ways asks for everything.
     pub(super) fn of(root: &Element) -> Result<Self, Problem> {
         if !root.is(DAV, "propfind") {
             return Err(Problem::new(Code::XmlParse).because("the root is no propfind"));
         }
         if let Some(prop) = root.child(DAV, "prop") {
-            return Ok(Self::These(names(prop)));
+            return Ok(Self::named_in(prop));
         }
         if root.child(DAV, "propname").is_some() {
             return Ok(Self::Names);

@@ -288,8 +288,19 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// As [`Tx::bury`] for the place that a resource has now, if that is one that anybody can see.
+    pub(super) fn bury_where_it_is(&self, id: ResourceId) -> Result<()> {
+        match self.resource(id)? {
+            Some(row) if row.parent > 0 => self.bury(&row),
+            _ => Ok(()),
+        }
+    }
+
+    /// Forgets that a resource was removed from where it is again.
     pub fn unbury(&self, parent: ResourceId, id: ResourceId) -> Result<()> {
-        self.run("dig up a name", "DELETE FROM tombstone WHERE parent=?1 AND id=?2", params![parent, id])?;
+        let query = "DELETE FROM tombstone WHERE parent=?1 AND id=?2 AND EXISTS(SELECT 1 FROM resource r \
+                     WHERE r.id=tombstone.id AND r.parent=tombstone.parent AND r.name=tombstone.name)";
+        self.run("dig up a name", query, params![parent, id])?;
         Ok(())
     }
 }
