@@ -19,11 +19,13 @@ pub enum Live {
     Acl,
     SupportedReportSet,
     SyncToken,
+    QuotaAvailable,
+    QuotaUsed,
 }
 
 impl Live {
     /// Every live property, in the order in which listings have them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::CreationDate,
         Self::DisplayName,
         Self::ContentLength,
@@ -36,6 +38,8 @@ impl Live {
         Self::Acl,
         Self::SupportedReportSet,
         Self::SyncToken,
+        Self::QuotaAvailable,
+        Self::QuotaUsed,
     ];
 
     /// The local name; the namespace is `DAV:`.
@@ -53,6 +57,8 @@ impl Live {
             Self::Acl => "acl",
             Self::SupportedReportSet => "supported-report-set",
             Self::SyncToken => "sync-token",
+            Self::QuotaAvailable => "quota-available-bytes",
+            Self::QuotaUsed => "quota-used-bytes",
         }
     }
 
@@ -68,12 +74,12 @@ impl Live {
 
     /// Whether `allprop` and `propname` tell it.
     pub fn is_listed(self) -> bool {
-        !matches!(self, Self::SupportedReportSet | Self::SyncToken)
+        !matches!(self, Self::SupportedReportSet | Self::SyncToken | Self::QuotaAvailable | Self::QuotaUsed)
     }
 
     /// Whether files lack it.
     pub fn of_collections_alone(self) -> bool {
-        matches!(self, Self::SyncToken)
+        matches!(self, Self::SyncToken | Self::QuotaAvailable | Self::QuotaUsed)
     }
 
     /// Whether collections lack it.
@@ -91,8 +97,6 @@ const RESERVED: &[&str] = &[
     "inherited-acl-set",
     "owner",
     "principal-collection-set",
-    "quota-available-bytes",
-    "quota-used-bytes",
     "supported-method-set",
     "supported-privilege-set",
 ];

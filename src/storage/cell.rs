@@ -34,11 +34,13 @@ pub struct Limits {
     pub children: i64,
     /// Collections below one another, counted from the box.
     pub depth: usize,
+    /// Bytes in a cell that has no limit of its own; 0 for any number.
+    pub cell_bytes: i64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { children: 1_000_000, depth: 50 }
+        Self { children: 1_000_000, depth: 50, cell_bytes: 0 }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod job;
 pub mod lock;
 pub mod pending;
 pub mod property;
+pub mod quota;
 pub mod resource;
 pub mod schema;
 pub mod taken;

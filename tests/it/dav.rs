@@ -22,6 +22,7 @@ mod listing;
 mod locks;
 mod names;
 mod properties;
+mod quota;
 mod sync;
 mod transfer;
 

@@ -48,7 +48,8 @@ impl<'v> Listing<'v> {
         let cell_url = subject.asked.cell(subject.cell.name());
         let lists = Lists::new(view, &cell_url, &lookup.cell_box);
         let locks = Locks::of(view, &subject.asked, subject.cell.name(), wanted)?;
-        let mut rows = Rows::new(view, wanted, lists, locks);
+        let quota = if wanted.quota() { Some(subject.cell.quota(view)?) } else { None };
+        let mut rows = Rows::new(view, wanted, lists, locks, quota);
         let mut url = subject.asked.cell_box(subject.cell.name(), &lookup.cell_box.name);
         for (i, row) in lookup.chain.iter().enumerate() {
             if i > 0 {

@@ -13,6 +13,7 @@ use crate::domain::properties::Live;
 use crate::storage::Result;
 use crate::storage::database::property::Property;
 use crate::storage::database::{Kind, Resource, View};
+use crate::storage::space::Quota;
 
 /// The reports that a collection has.
 const REPORTS: &str = "<D:supported-report-set><D:supported-report><D:report><D:sync-collection/></D:report>\
@@ -24,13 +25,21 @@ pub(super) struct Rows<'v> {
     pub wanted: &'v Wanted,
     lists: Lists<'v>,
     locks: Locks,
+    /// What the cell holds, where that is wanted.
+    quota: Option<Quota>,
     found: String,
     missing: String,
 }
 
 impl<'v> Rows<'v> {
-    pub(super) fn new(view: &'v View<'v>, wanted: &'v Wanted, lists: Lists<'v>, locks: Locks) -> Self {
-        Self { view, wanted, lists, locks, found: String::new(), missing: String::new() }
+    pub(super) fn new(
+        view: &'v View<'v>,
+        wanted: &'v Wanted,
+        lists: Lists<'v>,
+        locks: Locks,
+        quota: Option<Quota>,
+    ) -> Self {
+        Self { view, wanted, lists, locks, quota, found: String::new(), missing: String::new() }
     }
 
     /// Goes down into a collection.
@@ -127,6 +136,8 @@ impl<'v> Rows<'v> {
                 return Ok(());
             }
             Live::SyncToken => sync::token(self.view, row.id, self.view.change_seq()?)?,
+            Live::QuotaAvailable => self.quota.map_or(0, |quota| quota.available).to_string(),
+            Live::QuotaUsed => self.quota.map_or(0, |quota| quota.used).to_string(),
             Live::CreationDate => iso_ms(row.created_ms),
             Live::LastModified => http_date(row.mtime_ms),
             Live::DisplayName => escape_text(&row.name).into_owned(),

@@ -24,6 +24,12 @@ pub(in crate::dav) enum Wanted {
 }
 
 impl Wanted {
+    /// Whether it asks for what the cell holds or may still take.
+    pub(super) fn quota(&self) -> bool {
+        let (Self::All(names) | Self::These(names)) = self else { return false };
+        names.iter().any(|name| matches!(name.live, Some(Live::QuotaAvailable | Live::QuotaUsed)))
+    }
+
     /// What a request without a body asks for.
     pub(super) fn everything() -> Self {
         Self::All(Vec::new())
