@@ -1,6 +1,6 @@
 //! WebDAV in boxes: one method a file, each on the same way: headers, preconditions, one call of the store, answer.
 //!
-//! RFC 4918, 3744 (ACL) and 5689 (extended MKCOL). Everything that waits for rows or files runs in the blocking pool; a
+//! RFC 4918, 3744 (ACL), 5689 (extended MKCOL) and 6578 (`sync-collection`). Everything that waits for rows or files runs in the blocking pool; a
 //! change is handed to the cell's writer there and its answer awaited without a thread.
 
 use http::Method;
@@ -19,6 +19,7 @@ use crate::web::{Request, Response};
 mod access;
 mod acl;
 mod allow;
+mod answer;
 mod copy;
 mod delete;
 mod depth;
@@ -36,6 +37,7 @@ mod proppatch;
 mod put;
 mod report;
 mod subject;
+mod sync;
 mod transfer;
 mod xml;
 
@@ -65,7 +67,7 @@ pub async fn route(app: &App, request: Request, named: Named) -> Result<Response
         "ACL" => acl::acl(request, body).await,
         "LOCK" => lock::lock(request, body).await,
         "UNLOCK" => run(move || lock::unlock(&request)).await,
-        "REPORT" => run(move || report::report(&request)).await,
+        "REPORT" => report::report(request, body).await,
         _ if request.method == Method::OPTIONS => run(move || allow::options(&request)).await,
         _ => run(move || Err(allow::refusal(&request))).await,
     }

@@ -18,7 +18,7 @@ pub mod lease;
 pub mod log;
 pub mod operation;
 mod reap;
-mod space;
+pub mod space;
 pub mod spool;
 pub mod stage;
 pub mod tree;

@@ -21,11 +21,11 @@ use crate::web::problem::{Code, Problem};
 use crate::web::request_body::RequestBody;
 use crate::web::{Body, Response, response};
 
-mod listing;
+pub(super) mod listing;
 mod lists;
 mod locks;
 mod row;
-mod wanted;
+pub(super) mod wanted;
 
 /// Collections with up to this many members are answered in one piece.
 const AT_ONCE: i64 = 200;

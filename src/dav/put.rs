@@ -31,13 +31,14 @@ const MTIME: HeaderName = HeaderName::from_static("x-oc-mtime");
 type Answer = oneshot::Receiver<Stored<PutOutcome>>;
 
 pub(super) async fn put(request: DavRequest, body: RequestBody) -> Result<Response, Problem> {
-    let small = body.length().is_some_and(|length| length <= SMALL) && !request.headers.contains_key(EXPECT);
+    let length = body.length();
+    let small = length.is_some_and(|length| length <= SMALL) && !request.headers.contains_key(EXPECT);
     let dated = request.headers.contains_key(MTIME);
     let (subject, answer) = if small {
         let bytes = body.read(request.body_limit.unwrap_or(u64::MAX)).await?;
         run(move || {
             let subject = request.admit()?;
-            let gate = prepare(&request, &subject)?;
+            let gate = prepare(&request, &subject, None)?;
             let staged = stage(&subject, std::iter::once(Ok(bytes)))?;
             let answer = submit(&request, &subject, staged, gate)?;
             Ok((subject, answer))
@@ -47,7 +48,7 @@ pub(super) async fn put(request: DavRequest, body: RequestBody) -> Result<Respon
         let limit = request.body_limit;
         let (request, subject, gate) = run(move || {
             let subject = request.admit()?;
-            let gate = prepare(&request, &subject)?;
+            let gate = prepare(&request, &subject, length)?;
             // What a lock refuses is refused before a large body is sent.
             let lookup = subject.lookup()?;
             subject.cell.read(|view| gate.locks(view, &lookup, Reach::Itself)).map_err(|e| subject.problem(e))?;
@@ -66,7 +67,7 @@ pub(super) async fn put(request: DavRequest, body: RequestBody) -> Result<Respon
 }
 
 /// Everything that can be refused without the body.
-fn prepare(request: &DavRequest, subject: &Subject) -> Result<Gate, Problem> {
+fn prepare(request: &DavRequest, subject: &Subject, length: Option<u64>) -> Result<Gate, Problem> {
     if let Some(range) = request.header(CONTENT_RANGE) {
         return Err(bad_header("Content-Range", range));
     }
@@ -85,6 +86,9 @@ fn prepare(request: &DavRequest, subject: &Subject) -> Result<Gate, Problem> {
         })?;
     }
     gate.entity(&lookup)?;
+    let before = lookup.found().map_or(0, |row| row.size);
+    let growth = length.map_or(0, |length| i64::try_from(length).unwrap_or(i64::MAX)).saturating_sub(before);
+    subject.cell.check_room(growth).map_err(|e| subject.problem(e))?;
     Ok(gate)
 }
 

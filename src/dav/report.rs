@@ -1,10 +1,30 @@
-//! REPORT: no report is known.
+//! REPORT (RFC 3253 section 3.6). The only one is `sync-collection`, of collections.
 
+use super::answer::answered;
+use super::depth::Depth;
 use super::subject::DavRequest;
+use super::sync;
+use super::xml;
+use crate::base::xml::DAV;
 use crate::web::Response;
 use crate::web::problem::{Code, Problem};
+use crate::web::request_body::RequestBody;
 
-pub(super) fn report(request: &DavRequest) -> Result<Response, Problem> {
-    request.admit()?.existing()?;
-    Err(Code::MethodNotImplemented.into())
+pub(super) async fn report(request: DavRequest, body: RequestBody) -> Result<Response, Problem> {
+    let body = xml::read(body, request.body_limit).await?;
+    answered(move |out| {
+        let subject = request.admit()?;
+        let (_, row) = subject.existing()?;
+        let root = xml::document(&body)?;
+        if row.is_file() || !root.is(DAV, "sync-collection") {
+            return Err(Problem::new(Code::ReportUnsupported)
+                .with(&root.local)
+                .violating("supported-report", Vec::new()));
+        }
+        if request.headers.contains_key("depth") && !matches!(Depth::of(&request), Ok(Depth::Zero)) {
+            return Err(Depth::refusal(&request));
+        }
+        sync::answer(&subject, &root, out)
+    })
+    .await
 }

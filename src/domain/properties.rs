@@ -17,11 +17,15 @@ pub enum Live {
     ResourceType,
     SupportedLock,
     Acl,
+    SupportedReportSet,
+    SyncToken,
+    QuotaAvailable,
+    QuotaUsed,
 }
 
 impl Live {
     /// Every live property, in the order in which listings have them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::CreationDate,
         Self::DisplayName,
         Self::ContentLength,
@@ -32,6 +36,10 @@ impl Live {
         Self::SupportedLock,
         Self::LockDiscovery,
         Self::Acl,
+        Self::SupportedReportSet,
+        Self::SyncToken,
+        Self::QuotaAvailable,
+        Self::QuotaUsed,
     ];
 
     /// The local name; the namespace is `DAV:`.
@@ -47,12 +55,31 @@ impl Live {
             Self::ResourceType => "resourcetype",
             Self::SupportedLock => "supportedlock",
             Self::Acl => "acl",
+            Self::SupportedReportSet => "supported-report-set",
+            Self::SyncToken => "sync-token",
+            Self::QuotaAvailable => "quota-available-bytes",
+            Self::QuotaUsed => "quota-used-bytes",
         }
     }
 
     /// The live property of a name.
     pub fn of(ns: &str, local: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|live| ns == DAV && live.local() == local)
+    }
+
+    /// Those that `allprop` and `propname` tell; the others must be asked for by name.
+    pub fn listed() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|live| live.is_listed())
+    }
+
+    /// Whether `allprop` and `propname` tell it.
+    pub fn is_listed(self) -> bool {
+        !matches!(self, Self::SupportedReportSet | Self::SyncToken | Self::QuotaAvailable | Self::QuotaUsed)
+    }
+
+    /// Whether files lack it.
+    pub fn of_collections_alone(self) -> bool {
+        matches!(self, Self::SyncToken | Self::QuotaAvailable | Self::QuotaUsed)
     }
 
     /// Whether collections lack it.
@@ -70,12 +97,8 @@ const RESERVED: &[&str] = &[
     "inherited-acl-set",
     "owner",
     "principal-collection-set",
-    "quota-available-bytes",
-    "quota-used-bytes",
     "supported-method-set",
     "supported-privilege-set",
-    "supported-report-set",
-    "sync-token",
 ];
 
 /// Whether only the server sets the property.

@@ -37,7 +37,7 @@ const VERSION_HEADER: HeaderName = HeaderName::from_static("x-personium-version"
 
 /// Every method that some resource answers.
 const METHODS: &str =
-    "OPTIONS, GET, HEAD, POST, PUT, DELETE, MERGE, MKCOL, MOVE, COPY, PROPFIND, PROPPATCH, LOCK, UNLOCK, ACL";
+    "OPTIONS, GET, HEAD, POST, PUT, DELETE, MERGE, MKCOL, MOVE, COPY, PROPFIND, PROPPATCH, REPORT, LOCK, UNLOCK, ACL";
 
 /// What finishing an answer needs of its request after a handler has taken the request.
 struct Asking {

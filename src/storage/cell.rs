@@ -3,7 +3,7 @@
 //! Readers take rows from connections of their own and content from the tree, and compare the file's identity with the row's.
 //! Where they differ they look at what is pending and what is gone; the last look runs in the writer, where rows and tree agree.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -35,11 +35,13 @@ pub struct Limits {
     pub children: i64,
     /// Collections below one another, counted from the box.
     pub depth: usize,
+    /// Bytes in a cell that has no limit of its own; 0 for any number.
+    pub cell_bytes: i64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { children: 1_000_000, depth: 50 }
+        Self { children: 1_000_000, depth: 50, cell_bytes: 0 }
     }
 }
 
@@ -349,27 +351,44 @@ impl Cell {
     /// As [`Cell::refresh`], for all collections below too: what an operation on the tree takes along is then known.
     pub fn refresh_tree(&self, box_name: &str, path: &ResourcePath) -> Result<Lookup> {
         let top = self.refresh(box_name, path)?;
-        let mut waiting = match top.found() {
-            Some(row) if !row.is_file() => vec![(row.id, path.clone())],
-            _ => Vec::new(),
-        };
-        while let Some((id, path)) = waiting.pop() {
-            let first = waiting.len();
-            self.read(|v| {
-                v.children(id, |row| {
-                    if !row.is_file()
-                        && let Ok(name) = Segment::new(row.name)
-                    {
-                        waiting.push((row.id, path.join(name)));
-                    }
-                    Ok(())
-                })
-            })?;
-            for (_, path) in &waiting[first..] {
-                self.refresh(box_name, path)?;
+        if top.found().is_none_or(Resource::is_file) {
+            return Ok(top);
+        }
+        let mut done = HashSet::from([top.nearest().id]);
+        loop {
+            let stale = self.read(|v| self.disagreeing_below(v, &top, path, &done))?;
+            if stale.is_empty() {
+                return Ok(top);
+            }
+            for (id, path) in stale {
+                self.change(Refresh { box_name: box_name.to_owned(), path })?;
+                done.insert(id);
             }
         }
-        Ok(top)
+    }
+
+    /// The collections below another whose directories are not as the rows know them, but for those that were just read.
+    fn disagreeing_below(
+        &self,
+        view: &View<'_>,
+        top: &Lookup,
+        path: &ResourcePath,
+        done: &HashSet<ResourceId>,
+    ) -> Result<Vec<(ResourceId, ResourcePath)>> {
+        let mut found = Vec::new();
+        let mut waiting = vec![(top.nearest().id, path.clone(), top.disk_path())];
+        while let Some((id, path, on_disk)) = waiting.pop() {
+            for row in view.child_collections(id)? {
+                let on_disk = format!("{on_disk}/{}", row.name);
+                let Ok(name) = Segment::new(row.name.clone()) else { continue };
+                let path = path.join(name);
+                if !done.contains(&row.id) && !self.directory_agrees(&on_disk, &row)? {
+                    found.push((row.id, path.clone()));
+                }
+                waiting.push((row.id, path, on_disk));
+            }
+        }
+        Ok(found)
     }
 
     /// Whether the directory of the nearest collection is as the rows know it.

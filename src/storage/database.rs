@@ -3,11 +3,13 @@
 pub mod acl;
 pub mod cell_box;
 pub mod cell_root;
+pub mod changes;
 pub mod control;
 pub mod job;
 pub mod lock;
 pub mod pending;
 pub mod property;
+pub mod quota;
 pub mod resource;
 pub mod schema;
 pub mod taken;

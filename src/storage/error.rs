@@ -36,6 +36,8 @@ pub enum Error {
     DepthLimit,
     #[error("the name {0:?} cannot be created")]
     Name(String),
+    #[error("the cell holds as much as it may")]
+    OverQuota,
     #[error("a precondition does not hold")]
     Precondition,
     #[error("the destination exists and must not be overwritten")]

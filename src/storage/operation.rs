@@ -48,6 +48,11 @@ pub(crate) fn check_child_limit(ctx: &Context<'_>, parent: &Resource) -> Result<
     if parent.children >= ctx.core.limits.children { Err(Error::ChildLimit) } else { Ok(()) }
 }
 
+/// Checks the cell's limit after the rows have grown by so many bytes.
+pub(crate) fn check_quota(ctx: &Context<'_>, growth: i64) -> Result<()> {
+    if growth > 0 { ctx.tx.check_quota(ctx.core.limits.cell_bytes) } else { Ok(()) }
+}
+
 /// Where a new member of a collection would lie.
 pub(crate) fn member_path(parent: &Lookup, name: &str) -> String {
     format!("{}/{name}", parent.disk_path())

@@ -155,6 +155,10 @@ impl World {
             }
         }
         found.sort();
+        let kept =
+            "SELECT value=(SELECT coalesce(sum(size),0) FROM resource WHERE kind=2) FROM meta WHERE key='held_bytes'";
+        let agrees = cell.read(|v| v.optional("compare sizes", kept, [], |r| r.get::<_, bool>(0))).expect("sizes");
+        assert_eq!(agrees, Some(true), "the bytes that are kept are the sum of all sizes");
         found
     }
 

@@ -24,6 +24,7 @@ impl Problem {
             Error::SameResource => refusal(Code::DestinationIsSource).with(url),
             Error::ChildLimit => refusal(Code::TooManyChildren),
             Error::DepthLimit => refusal(Code::TooDeep),
+            Error::OverQuota => refusal(Code::QuotaExceeded).violating("quota-not-exceeded", Vec::new()),
             Error::Name(name) => refusal(Code::ResourceName).with(name),
             Error::Precondition => refusal(Code::EtagMismatch),
             Error::NoOverwrite => refusal(Code::OverwriteRefused),

@@ -22,6 +22,8 @@ mod listing;
 mod locks;
 mod names;
 mod properties;
+mod quota;
+mod sync;
 mod transfer;
 
 /// A server with the cell `c` and its boxes `b` and `other`.

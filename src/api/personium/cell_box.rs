@@ -23,7 +23,7 @@ use crate::web::state::App;
 use crate::web::{Request, Response, blocking, response};
 
 /// What a box's root answers.
-const ALLOWED: &str = "OPTIONS, GET, HEAD, DELETE, MKCOL, COPY, PROPFIND, PROPPATCH, LOCK, UNLOCK, ACL";
+const ALLOWED: &str = "OPTIONS, GET, HEAD, DELETE, MKCOL, COPY, PROPFIND, PROPPATCH, REPORT, LOCK, UNLOCK, ACL";
 
 /// The type that a bar has on its way out.
 pub const BAR_TYPE: &str = "application/zip+x-personium-bar";

@@ -13,10 +13,12 @@ use crate::storage::database::cell_box::Lookup;
 use crate::storage::database::{Resource, View};
 use crate::storage::{Error, Result};
 
+mod changes;
+
 /// Rows of a collection read at once in a walk of the whole tree.
 const PAGE: usize = 500;
 
-pub(super) struct Listing<'v> {
+pub(in crate::dav) struct Listing<'v> {
     rows: Rows<'v>,
     top: Resource,
     url: String,
@@ -37,11 +39,17 @@ struct Open {
 }
 
 impl<'v> Listing<'v> {
-    pub(super) fn new(view: &'v View<'v>, subject: &Subject, lookup: &Lookup, wanted: &'v Wanted) -> Result<Self> {
+    pub(in crate::dav) fn new(
+        view: &'v View<'v>,
+        subject: &Subject,
+        lookup: &Lookup,
+        wanted: &'v Wanted,
+    ) -> Result<Self> {
         let cell_url = subject.asked.cell(subject.cell.name());
         let lists = Lists::new(view, &cell_url, &lookup.cell_box);
         let locks = Locks::of(view, &subject.asked, subject.cell.name(), wanted)?;
-        let mut rows = Rows::new(view, wanted, lists, locks);
+        let quota = if wanted.quota() { Some(subject.cell.quota(view)?) } else { None };
+        let mut rows = Rows::new(view, wanted, lists, locks, quota);
         let mut url = subject.asked.cell_box(subject.cell.name(), &lookup.cell_box.name);
         for (i, row) in lookup.chain.iter().enumerate() {
             if i > 0 {

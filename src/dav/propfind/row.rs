@@ -8,10 +8,16 @@ use super::wanted::{Name, Wanted};
 use crate::base::clock::{http_date, iso_ms};
 use crate::base::xml::{DAV, PERSONIUM, escape_attribute, escape_text};
 use crate::dav::lock_xml::SUPPORTED;
+use crate::dav::sync;
 use crate::domain::properties::Live;
 use crate::storage::Result;
 use crate::storage::database::property::Property;
 use crate::storage::database::{Kind, Resource, View};
+use crate::storage::space::Quota;
+
+/// The reports that a collection has.
+const REPORTS: &str = "<D:supported-report-set><D:supported-report><D:report><D:sync-collection/></D:report>\
+                       </D:supported-report></D:supported-report-set>";
 
 /// Writes responses into a buffer that is used again for each.
 pub(super) struct Rows<'v> {
@@ -19,13 +25,21 @@ pub(super) struct Rows<'v> {
     pub wanted: &'v Wanted,
     lists: Lists<'v>,
     locks: Locks,
+    /// What the cell holds, where that is wanted.
+    quota: Option<Quota>,
     found: String,
     missing: String,
 }
 
 impl<'v> Rows<'v> {
-    pub(super) fn new(view: &'v View<'v>, wanted: &'v Wanted, lists: Lists<'v>, locks: Locks) -> Self {
-        Self { view, wanted, lists, locks, found: String::new(), missing: String::new() }
+    pub(super) fn new(
+        view: &'v View<'v>,
+        wanted: &'v Wanted,
+        lists: Lists<'v>,
+        locks: Locks,
+        quota: Option<Quota>,
+    ) -> Self {
+        Self { view, wanted, lists, locks, quota, found: String::new(), missing: String::new() }
     }
 
     /// Goes down into a collection.
@@ -66,7 +80,7 @@ impl<'v> Rows<'v> {
     }
 
     fn names(&mut self, row: &Resource, dead: &[Property]) {
-        for live in Live::ALL.into_iter().filter(|live| has(row, dead, *live)) {
+        for live in Live::listed().filter(|live| has(row, dead, *live)) {
             push_name(&mut self.found, DAV, live.local());
         }
         for property in dead {
@@ -75,15 +89,15 @@ impl<'v> Rows<'v> {
     }
 
     fn all(&mut self, row: &Resource, dead: &[Property], more: &[Name]) -> Result<()> {
-        for live in Live::ALL.into_iter().filter(|live| has(row, dead, *live)) {
+        for live in Live::listed().filter(|live| has(row, dead, *live)) {
             self.live(row, live)?;
         }
         for property in dead {
             self.found.push_str(&property.xml);
         }
-        for name in more.iter().filter(|name| name.live.is_none()) {
-            if !dead.iter().any(|p| p.local == name.local && p.ns == name.ns) {
-                push_name(&mut self.missing, &name.ns, &name.local);
+        for name in more.iter().filter(|name| name.live.is_none_or(|live| !live.is_listed())) {
+            if name.live.is_some() || !dead.iter().any(|p| p.local == name.local && p.ns == name.ns) {
+                self.one(row, dead, name)?;
             }
         }
         Ok(())
@@ -117,6 +131,13 @@ impl<'v> Rows<'v> {
                 self.locks.write(out, row);
                 return Ok(());
             }
+            Live::SupportedReportSet => {
+                out.push_str(if row.is_file() { "<D:supported-report-set/>" } else { REPORTS });
+                return Ok(());
+            }
+            Live::SyncToken => sync::token(self.view, row.id, self.view.change_seq()?)?,
+            Live::QuotaAvailable => self.quota.map_or(0, |quota| quota.available).to_string(),
+            Live::QuotaUsed => self.quota.map_or(0, |quota| quota.used).to_string(),
             Live::CreationDate => iso_ms(row.created_ms),
             Live::LastModified => http_date(row.mtime_ms),
             Live::DisplayName => escape_text(&row.name).into_owned(),
@@ -133,7 +154,7 @@ impl<'v> Rows<'v> {
 
 /// Whether a resource has a live property; what a client has set in its place is dead.
 fn has(row: &Resource, dead: &[Property], live: Live) -> bool {
-    if live.of_files_alone() && !row.is_file() {
+    if (live.of_files_alone() && !row.is_file()) || (live.of_collections_alone() && row.is_file()) {
         return false;
     }
     live != Live::DisplayName || !dead.iter().any(|p| p.ns == DAV && p.local == live.local())

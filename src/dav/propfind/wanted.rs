@@ -6,7 +6,7 @@ use crate::web::problem::{Code, Problem};
 
 /// A property by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Name {
+pub(in crate::dav) struct Name {
     pub ns: String,
     pub local: String,
     /// The live property of that name.
@@ -14,7 +14,7 @@ pub(super) struct Name {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(in crate::dav) enum Wanted {
     /// `allprop`, with what is included besides.
     All(Vec<Name>),
     /// `propname`
@@ -24,9 +24,20 @@ pub(super) enum Wanted {
 }
 
 impl Wanted {
+    /// Whether it asks for what the cell holds or may still take.
+    pub(super) fn quota(&self) -> bool {
+        let (Self::All(names) | Self::These(names)) = self else { return false };
+        names.iter().any(|name| matches!(name.live, Some(Live::QuotaAvailable | Live::QuotaUsed)))
+    }
+
     /// What a request without a body asks for.
     pub(super) fn everything() -> Self {
         Self::All(Vec::new())
+    }
+
+    /// The properties that a `prop` names.
+    pub(in crate::dav) fn named_in(prop: &Element) -> Self {
+        Self::These(names(prop))
     }
 
     /// Reads a `propfind`. One that names none of the three ways asks for everything.
@@ -35,7 +46,7 @@ impl Wanted {
             return Err(Problem::new(Code::XmlParse).because("the root is no propfind"));
         }
         if let Some(prop) = root.child(DAV, "prop") {
-            return Ok(Self::These(names(prop)));
+            return Ok(Self::named_in(prop));
         }
         if root.child(DAV, "propname").is_some() {
             return Ok(Self::Names);

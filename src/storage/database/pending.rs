@@ -247,15 +247,21 @@ impl Tx<'_> {
     pub fn apply_undo(&self, undo: &[Undo]) -> Result<()> {
         for change in undo.iter().rev() {
             match change {
+                // Who has seen the change in between must see that it is taken back, too.
                 Undo::Restore(row) => {
                     self.remove_resource(row.parent, &row.name)?;
-                    self.insert_resource(row)?;
+                    self.insert_resource(&Resource { seq: self.seq(), ..row.clone() })?;
                 }
                 Undo::Remove { parent, name, id } => {
+                    self.bury_where_it_is(*id)?;
                     self.remove_resource(*parent, name)?;
                     self.forget_attachments(*id)?;
                 }
-                Undo::Place { id, parent, name } => self.place_resource(*id, *parent, name, self.seq())?,
+                Undo::Place { id, parent, name } => {
+                    let seq = self.seq();
+                    self.bury_where_it_is(*id)?;
+                    self.place_resource(*id, *parent, name, seq)?;
+                }
                 Undo::Children { id, delta } => self.count_children(*id, *delta)?,
                 Undo::Unbury { parent, id } => self.unbury(*parent, *id)?,
                 Undo::Ungone { id, version } => self.remove_gone(*id, *version)?,

@@ -80,6 +80,11 @@ impl Resource {
         Identity { ino: self.ino, size: self.size, mtime_ns: self.mtime_ns }
     }
 
+    /// What it counts against the cell's limit.
+    pub fn bytes(&self) -> i64 {
+        if self.is_file() { self.size } else { 0 }
+    }
+
     pub fn has_properties(&self) -> bool {
         self.flags & HAS_PROPERTIES != 0
     }
@@ -219,11 +224,17 @@ impl Tx<'_> {
                 r.dir_mtime_ns
             ],
         )?;
+        self.count_bytes(r.bytes());
         Ok(())
     }
 
     /// Writes the row of a resource at its place; the place itself (parent, name) must be the one in the table.
     pub fn update_resource(&self, r: &Resource) -> Result<()> {
+        if r.is_file()
+            && let Some(before) = self.child(r.parent, &r.name)?
+        {
+            self.count_bytes(r.bytes() - before.bytes());
+        }
         self.run(
             "update a resource",
             "UPDATE resource SET kind=?3, flags=?4, version=?5, stamp=?6, created_ms=?7, mtime_ms=?8, seq=?9, placed_seq=?10, \
@@ -247,7 +258,9 @@ impl Tx<'_> {
     }
 
     pub fn remove_resource(&self, parent: ResourceId, name: &str) -> Result<()> {
-        self.run("remove a resource", "DELETE FROM resource WHERE parent=?1 AND name=?2", params![parent, name])?;
+        let query = "DELETE FROM resource WHERE parent=?1 AND name=?2 RETURNING iif(kind=2, size, 0)";
+        let bytes = self.optional("remove a resource", query, params![parent, name], |row| row.get::<_, i64>(0))?;
+        self.count_bytes(-bytes.unwrap_or(0));
         Ok(())
     }
 
@@ -288,8 +301,19 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// As [`Tx::bury`] for the place that a resource has now, if that is one that anybody can see.
+    pub(super) fn bury_where_it_is(&self, id: ResourceId) -> Result<()> {
+        match self.resource(id)? {
+            Some(row) if row.parent > 0 => self.bury(&row),
+            _ => Ok(()),
+        }
+    }
+
+    /// Forgets that a resource was removed from where it is again.
     pub fn unbury(&self, parent: ResourceId, id: ResourceId) -> Result<()> {
-        self.run("dig up a name", "DELETE FROM tombstone WHERE parent=?1 AND id=?2", params![parent, id])?;
+        let query = "DELETE FROM tombstone WHERE parent=?1 AND id=?2 AND EXISTS(SELECT 1 FROM resource r \
+                     WHERE r.id=tombstone.id AND r.parent=tombstone.parent AND r.name=tombstone.name)";
+        self.run("dig up a name", query, params![parent, id])?;
         Ok(())
     }
 }

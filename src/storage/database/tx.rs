@@ -6,6 +6,7 @@ use std::ops::Deref;
 
 use rusqlite::{Connection, Params, Row};
 
+use super::quota::HELD;
 use crate::base::clock;
 use crate::base::id::{OwnerId, ResourceId};
 use crate::storage::error::{Error, Result};
@@ -98,6 +99,8 @@ pub struct Counters {
     pub next_id: i64,
     pub stamp: i64,
     pub control_seq: i64,
+    /// The bytes of all rows.
+    pub held_bytes: i64,
 }
 
 /// One transaction of the writer. Reads as a [`View`]; the changes are methods in the table families' files.
@@ -123,13 +126,24 @@ impl<'c> Tx<'c> {
     /// Reads the counters; the transaction must have begun.
     pub fn new(conn: &'c Connection, owner: OwnerId) -> Result<Self> {
         let view = View::new(conn);
+        let kept = view.held_bytes()?;
+        let held_bytes = match kept {
+            Some(held) => held,
+            None => view.sum_of_sizes()?,
+        };
         let counters = Counters {
             seq: view.meta_number("seq")?,
             next_id: view.meta_number("next_id")?,
             stamp: view.meta_number("stamp")?,
             control_seq: view.meta_number("control_seq")?,
+            held_bytes,
         };
-        Ok(Self { view, counters: Cell::new(counters), owner, now_ms: clock::now_ms(), touched: RefCell::default() })
+        let tx =
+            Self { view, counters: Cell::new(counters), owner, now_ms: clock::now_ms(), touched: RefCell::default() };
+        if kept.is_none() {
+            tx.set_meta(HELD, held_bytes)?;
+        }
+        Ok(tx)
     }
 
     pub(crate) fn run(&self, op: &'static str, query: &str, params: impl Params) -> Result<usize> {
@@ -182,6 +196,13 @@ impl<'c> Tx<'c> {
         self.counters.set(c);
     }
 
+    /// Counts bytes that a row brings or takes along.
+    pub(super) fn count_bytes(&self, delta: i64) {
+        let mut c = self.counters.get();
+        c.held_bytes += delta;
+        self.counters.set(c);
+    }
+
     pub fn counters(&self) -> Counters {
         self.counters.get()
     }
@@ -206,6 +227,7 @@ impl<'c> Tx<'c> {
             ("next_id", before.next_id, now.next_id),
             ("stamp", before.stamp, now.stamp),
             ("control_seq", before.control_seq, now.control_seq),
+            (HELD, before.held_bytes, now.held_bytes),
         ] {
             if old != new {
                 self.set_meta(key, new)?;

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::delete::park;
 use super::move_to::{MoveOutcome, Place, destination};
-use super::{Guard, member_path};
+use super::{Guard, check_quota, member_path};
 use crate::base::id::ResourceId;
 use crate::storage::build::{self, BuildTree, NewRow};
 use crate::storage::cell::{Cell, Version};
@@ -110,6 +110,10 @@ pub fn copy(
     }
     let pin = Pin::new(source, from.cell_box.id)?;
     let originals = collect(source, from, extent)?;
+    let bytes = originals.iter().map(|o| o.row.bytes()).sum();
+    if !overwrite {
+        target.check_room(bytes)?;
+    }
     let mut hidden = Hidden::new(target)?;
     hidden.fill(source, &originals)?;
     let outcome = target.change(PlaceTree {
@@ -118,6 +122,7 @@ pub fn copy(
         guard,
         staged: hidden.tree.name().to_owned(),
         root: hidden.root.ok_or(Error::Missing)?,
+        bytes,
     })?;
     hidden.placed = true;
     drop(pin);
@@ -234,6 +239,7 @@ impl Operation for PlaceFile {
             dir_mtime_ns: 0,
         };
         ctx.tx.insert_resource(&row)?;
+        check_quota(ctx, row.size)?;
         self.attachments.give(ctx, &row)?;
         let step = Step {
             how: How::Move,
@@ -256,6 +262,8 @@ struct PlaceTree {
     guard: Guard,
     staged: String,
     root: ResourceId,
+    /// What the files hold.
+    bytes: i64,
 }
 
 impl Operation for PlaceTree {
@@ -276,6 +284,7 @@ impl Operation for PlaceTree {
         }
         let row = ctx.tx.resource(self.root)?.ok_or(Error::Missing)?;
         ctx.tx.place_resource(row.id, parent.nearest().id, &name, ctx.tx.seq())?;
+        check_quota(ctx, self.bytes)?;
         let step = Step {
             how: How::Move,
             from: format!("staging/{}", self.staged),

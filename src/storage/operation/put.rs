@@ -1,6 +1,6 @@
 //! PUT: staged content takes a name, new or in exchange for what has it.
 
-use super::{Guard, check_child_limit, member_path, place_for, takes_members};
+use super::{Guard, check_child_limit, check_quota, member_path, place_for, takes_members};
 use crate::base::path::ResourcePath;
 use crate::storage::adopt::guess_type;
 use crate::storage::database::cell_box::Lookup;
@@ -88,6 +88,7 @@ impl Put {
             dir_mtime_ns: 0,
         };
         ctx.tx.insert_resource(&row)?;
+        check_quota(ctx, row.size)?;
         ctx.tx.count_children(parent.id, 1)?;
         self.give_properties(ctx, &row)?;
         let undo = vec![
@@ -122,6 +123,7 @@ impl Put {
             ..before.clone()
         };
         ctx.tx.update_resource(&row)?;
+        check_quota(ctx, row.size - before.size)?;
         let gone =
             Gone { id: before.id, version: before.version, name: self.staged.name().to_owned(), seq, tree: false };
         ctx.tx.insert_gone(&gone)?;

@@ -1,6 +1,7 @@
 //! The table of error codes. The status of a code is the three digits behind `PR`; templates have parameters `{0}`, `{1}`.
 //!
-//! Those for statuses 413, 423, 429, 502 and 507, `PR400-MC-0005`, `PR400-MC-0006` and `PR409-DV-0003` are our own, of the same form.
+//! Those for statuses 413, 423, 429, 502 and 507, `PR400-MC-0005`, `PR400-MC-0006`, `PR403-DV-0006`, `PR403-DV-0007` and
+//! `PR409-DV-0003` are our own, of the same form.
 
 macro_rules! codes {
     ($($name:ident $code:literal $template:literal)+) => {
@@ -83,6 +84,8 @@ codes! {
     CollectionNotEmpty "PR403-DV-0003" "Cannot delete collection if it has any child resources."
     ResourceName "PR403-DV-0004" "Resource name is invalid [{0}]."
     DestinationIsSource "PR403-DV-0005" "Destination header value [{0}] equals request URL."
+    ReportUnsupported "PR403-DV-0006" "Report [{0}] is not supported."
+    SyncToken "PR403-DV-0007" "Sync token is not valid."
     ResourceNotFound "PR404-DV-0001" "Resource not found. [{0}]."
     BoxNotFound "PR404-DV-0002" "Box not found at [{0}]."
     CellNotFound "PR404-DV-0003" "Cell not found."

@@ -37,6 +37,17 @@ impl Fields {
         self.text(name)?.ok_or_else(|| field_problem(FieldError::required(name)))
     }
 
+    /// A number of things or bytes; none where it is absent or null.
+    pub(in super::super) fn number(&self, name: &'static str) -> Result<Option<i64>, Problem> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => match value.as_i64().filter(|number| *number >= 0) {
+                Some(number) => Ok(Some(number)),
+                None => Err(field_problem(FieldError::format(name))),
+            },
+        }
+    }
+
     /// A truth value; none where it is absent or null.
     pub(in super::super) fn boolean(&self, name: &'static str) -> Result<Option<bool>, Problem> {
         match self.0.get(name) {
