@@ -34,8 +34,11 @@ impl Cell {
 
     /// Refuses bytes that the cell could not take now. What is put into it is checked again at the end.
     pub fn check_room(&self, bytes: i64) -> Result<()> {
+        if bytes <= 0 {
+            return Ok(());
+        }
         self.read(|view| match view.quota(self.core.limits.cell_bytes)? {
-            Some(limit) if bytes > 0 && view.used_bytes()? + bytes > limit => Err(Error::OverQuota),
+            Some(limit) if view.used_bytes()? + bytes > limit => Err(Error::OverQuota),
             _ => Ok(()),
         })
     }
