@@ -32,6 +32,7 @@ mod lock_xml;
 mod mkcol;
 mod move_across;
 mod move_to;
+mod partial;
 mod propfind;
 mod proppatch;
 mod put;
@@ -57,7 +58,7 @@ pub async fn route(app: &App, request: Request, named: Named) -> Result<Response
     let (request, body) = DavRequest::new(app, request, named);
     match request.method.as_str() {
         "GET" | "HEAD" => run(move || get::get(&request)).await,
-        "PUT" => put::put(request, body).await,
+        "PUT" | "PATCH" => put::put(request, body).await,
         "MKCOL" => mkcol::mkcol(request, body).await,
         "DELETE" => delete::delete(request).await,
         "COPY" => run(move || copy::copy(&request)).await,

@@ -3,13 +3,14 @@
 //! What can be refused is refused before a large or expected body is asked for. Small bodies are read first, so that all of
 //! it is one visit to the blocking pool. The conditions are evaluated finally inside the transaction.
 
-use http::StatusCode;
-use http::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPECT, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, ETAG, EXPECT, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
 use tokio::sync::oneshot;
 
 use super::allow::not_allowed;
 use super::bad_header;
 use super::gate::Gate;
+use super::partial::{Base, Part};
 use super::subject::{DavRequest, Subject};
 use crate::domain::lock::Reach;
 use crate::storage::cell::received;
@@ -38,26 +39,29 @@ pub(super) async fn put(request: DavRequest, body: RequestBody) -> Result<Respon
         let bytes = body.read(request.body_limit.unwrap_or(u64::MAX)).await?;
         run(move || {
             let subject = request.admit()?;
-            let gate = prepare(&request, &subject, None)?;
-            let staged = stage(&subject, std::iter::once(Ok(bytes)))?;
-            let answer = submit(&request, &subject, staged, gate)?;
+            let prepared = prepare(&request, &subject, length)?;
+            let staged = stage(&subject, &prepared, std::iter::once(Ok(bytes)))?;
+            let answer = submit(&request, &subject, staged, prepared)?;
             Ok((subject, answer))
         })
         .await?
     } else {
         let limit = request.body_limit;
-        let (request, subject, gate) = run(move || {
+        let (request, subject, prepared) = run(move || {
             let subject = request.admit()?;
-            let gate = prepare(&request, &subject, length)?;
+            let prepared = prepare(&request, &subject, length)?;
             // What a lock refuses is refused before a large body is sent.
             let lookup = subject.lookup()?;
-            subject.cell.read(|view| gate.locks(view, &lookup, Reach::Itself)).map_err(|e| subject.problem(e))?;
-            Ok((request, subject, gate))
+            subject
+                .cell
+                .read(|view| prepared.gate.locks(view, &lookup, Reach::Itself))
+                .map_err(|e| subject.problem(e))?;
+            Ok((request, subject, prepared))
         })
         .await?;
         body.feed(limit, move |pieces: Pieces| {
-            let staged = stage(&subject, pieces.map(|piece| piece.map_err(Problem::from)))?;
-            let answer = submit(&request, &subject, staged, gate)?;
+            let staged = stage(&subject, &prepared, pieces.map(|piece| piece.map_err(Problem::from)))?;
+            let answer = submit(&request, &subject, staged, prepared)?;
             Ok::<_, Problem>((subject, answer))
         })
         .await??
@@ -66,11 +70,16 @@ pub(super) async fn put(request: DavRequest, body: RequestBody) -> Result<Respon
     Ok(respond(&outcome, dated))
 }
 
+/// What is known before the body.
+struct Prepared {
+    gate: Gate,
+    /// What the body is a part of, where it is.
+    base: Option<Base>,
+}
+
 /// Everything that can be refused without the body.
-fn prepare(request: &DavRequest, subject: &Subject, length: Option<u64>) -> Result<Gate, Problem> {
-    if let Some(range) = request.header(CONTENT_RANGE) {
-        return Err(bad_header("Content-Range", range));
-    }
+fn prepare(request: &DavRequest, subject: &Subject, length: Option<u64>) -> Result<Prepared, Problem> {
+    let part = Part::of(request)?;
     mtime_ms(request)?;
     let gate = Gate::of(request)?;
     let lookup = subject.lookup()?;
@@ -78,6 +87,8 @@ fn prepare(request: &DavRequest, subject: &Subject, length: Option<u64>) -> Resu
         if !row.is_file() {
             return Err(not_allowed(&lookup));
         }
+    } else if request.method == Method::PATCH {
+        return Err(subject.problem(Error::Missing));
     } else {
         check_new(&subject.cell, &lookup, &subject.path).map_err(|e| match e {
             Error::ParentMissing(_) => subject.parent_missing(&lookup),
@@ -86,13 +97,24 @@ fn prepare(request: &DavRequest, subject: &Subject, length: Option<u64>) -> Resu
         })?;
     }
     gate.entity(&lookup)?;
+    let base = part.map(|part| Base::open(subject, part, length)).transpose()?;
     let before = lookup.found().map_or(0, |row| row.size);
-    let growth = length.map_or(0, |length| i64::try_from(length).unwrap_or(i64::MAX)).saturating_sub(before);
-    subject.cell.check_room(growth).map_err(|e| subject.problem(e))?;
-    Ok(gate)
+    if let Some(length) = length.filter(|length| *length > SMALL) {
+        let length = i64::try_from(length).unwrap_or(i64::MAX);
+        let growth = base.as_ref().map_or(length.saturating_sub(before), |base| base.growth(length as u64) as i64);
+        subject.cell.check_room(growth).map_err(|e| subject.problem(e))?;
+    }
+    Ok(Prepared { gate, base })
 }
 
-fn stage(subject: &Subject, pieces: impl Iterator<Item = Result<bytes::Bytes, Problem>>) -> Result<Staged, Problem> {
+fn stage(
+    subject: &Subject,
+    prepared: &Prepared,
+    pieces: impl Iterator<Item = Result<bytes::Bytes, Problem>>,
+) -> Result<Staged, Problem> {
+    if let Some(base) = &prepared.base {
+        return base.stage(subject, pieces);
+    }
     let failed = |e| subject.problem(e);
     let mut upload = subject.cell.upload().map_err(failed)?;
     for piece in pieces {
@@ -101,9 +123,16 @@ fn stage(subject: &Subject, pieces: impl Iterator<Item = Result<bytes::Bytes, Pr
     upload.finish().map_err(failed)
 }
 
-fn submit(request: &DavRequest, subject: &Subject, staged: Staged, gate: Gate) -> Result<Answer, Problem> {
-    let guard: Guard = Box::new(move |view, lookup| gate.check(view, lookup, Reach::Itself));
-    let content_type = request.headers.get(CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+fn submit(request: &DavRequest, subject: &Subject, staged: Staged, prepared: Prepared) -> Result<Answer, Problem> {
+    let Prepared { gate, base } = prepared;
+    let etag = base.map(|base| base.etag());
+    let guard: Guard = Box::new(move |view, lookup| {
+        gate.check(view, lookup, Reach::Itself)?;
+        etag.map_or(Ok(()), |etag| Ok(Base::still_holds(etag, lookup)?))
+    });
+    // The type of a PATCH is that of the patch.
+    let declared = request.headers.get(CONTENT_TYPE).filter(|_| request.method != Method::PATCH);
+    let content_type = declared.map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
     Ok(subject.cell.submit(Put {
         box_name: subject.box_name.clone(),
         path: subject.path.clone(),

@@ -36,8 +36,7 @@ const PERSONIUM_VERSION: HeaderValue = HeaderValue::from_static("1.8.4");
 const VERSION_HEADER: HeaderName = HeaderName::from_static("x-personium-version");
 
 /// Every method that some resource answers.
-const METHODS: &str =
-    "OPTIONS, GET, HEAD, POST, PUT, DELETE, MERGE, MKCOL, MOVE, COPY, PROPFIND, PROPPATCH, REPORT, LOCK, UNLOCK, ACL";
+const METHODS: &str = "OPTIONS, GET, HEAD, POST, PUT, PATCH, DELETE, MERGE, MKCOL, MOVE, COPY, PROPFIND, PROPPATCH, REPORT, LOCK, UNLOCK, ACL";
 
 /// What finishing an answer needs of its request after a handler has taken the request.
 struct Asking {

@@ -4,11 +4,14 @@
 //! operation took is removed when it is dropped.
 
 use std::fs::File;
+use std::io::{Seek, SeekFrom};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use super::adopt::crc_of;
 use super::cell::{Cell, Core};
 use super::error::{Error, Result};
+use super::operation::copy::copy_bytes;
 use super::tree::Identity;
 
 /// A file being received.
@@ -17,6 +20,16 @@ pub struct Upload {
     file: File,
     staged: Staged,
     hasher: crc32fast::Hasher,
+    /// The content does not consist of what was hashed alone.
+    patched: bool,
+}
+
+/// Content that an upload begins with.
+#[derive(Debug)]
+pub struct Original<'f> {
+    pub file: &'f File,
+    pub size: u64,
+    pub crc: Option<u32>,
 }
 
 /// A complete file in `staging/`, durable.
@@ -36,7 +49,7 @@ impl Cell {
         let file = self.core.disk.create(self.core.staging.as_fd(), &name).map_err(Error::io("stage", name.clone()))?;
         let identity = Identity { ino: 0, size: 0, mtime_ns: 0 };
         let staged = Staged { core: self.core.clone(), name, taken: false, identity, crc: 0 };
-        Ok(Upload { file, staged, hasher: crc32fast::Hasher::new() })
+        Ok(Upload { file, staged, hasher: crc32fast::Hasher::new(), patched: false })
     }
 }
 
@@ -46,6 +59,18 @@ impl Upload {
         let core = &self.staged.core;
         core.disk.write_all(&mut self.file, bytes).map_err(Error::io("write", self.staged.name.clone()))?;
         self.staged.identity.size += bytes.len() as i64;
+        Ok(())
+    }
+
+    /// Begins with a copy of other content; what is written goes over it from `at` on.
+    pub fn begin_with(&mut self, original: &Original<'_>, at: u64) -> Result<()> {
+        let name = self.staged.name.clone();
+        copy_bytes(original.file, &self.file, original.size).map_err(Error::io("copy into", name.clone()))?;
+        self.file.seek(SeekFrom::Start(at)).map_err(Error::io("seek in", name))?;
+        match original.crc.filter(|_| at == original.size) {
+            Some(crc) => self.hasher = crc32fast::Hasher::new_with_initial_len(crc, original.size),
+            None => self.patched = true,
+        }
         Ok(())
     }
 
@@ -67,11 +92,16 @@ impl Upload {
 
     /// Makes the content durable and ends the upload.
     pub fn finish(self) -> Result<Staged> {
-        let Self { file, mut staged, hasher } = self;
+        let Self { mut file, mut staged, hasher, patched } = self;
         staged.core.disk.sync_data(&file).map_err(Error::io("sync", staged.name.clone()))?;
         let stat = rustix::fs::fstat(&file).map_err(Error::errno("look at", staged.name.clone()))?;
         staged.identity = Identity::of(&stat);
-        staged.crc = hasher.finalize();
+        staged.crc = if patched {
+            let read = file.rewind().and_then(|()| crc_of(file));
+            read.map_err(Error::io("read", staged.name.clone()))?
+        } else {
+            hasher.finalize()
+        };
         Ok(staged)
     }
 }

@@ -40,7 +40,10 @@ pub fn options(methods: &'static str) -> Response {
     let headers = response.headers_mut();
     headers.insert(ALLOW, HeaderValue::from_static(methods));
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
-    headers.insert("dav", HeaderValue::from_static("1, 2, 3, extended-mkcol, access-control"));
+    headers.insert("dav", HeaderValue::from_static("1, 2, 3, extended-mkcol, access-control, sabredav-partialupdate"));
+    if methods.contains("PATCH") {
+        headers.insert("accept-patch", HeaderValue::from_static("application/x-sabredav-partialupdate"));
+    }
     headers.insert("ms-author-via", HeaderValue::from_static("DAV"));
     response
 }

@@ -21,6 +21,7 @@ mod files;
 mod listing;
 mod locks;
 mod names;
+mod partial;
 mod properties;
 mod quota;
 mod sync;

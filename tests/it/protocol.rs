@@ -43,7 +43,7 @@ fn options_without_credentials_lists_all_methods_for_any_path() {
             let listed: Vec<&str> = reply.header(header).expect("a list").split(", ").collect();
             assert!(METHODS.split(' ').all(|m| listed.contains(&m)), "{header}: {listed:?}");
         }
-        assert_eq!(reply.header("dav"), Some("1, 2, 3, extended-mkcol, access-control"));
+        assert_eq!(reply.header("dav"), Some("1, 2, 3, extended-mkcol, access-control, sabredav-partialupdate"));
         assert!(reply.body.is_empty());
     }
     assert_eq!(server.admin("OPTIONS", "/").expect(200).header("allow"), Some("OPTIONS, GET, HEAD, PROPFIND"));

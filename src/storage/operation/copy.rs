@@ -392,7 +392,7 @@ impl Drop for Hidden<'_> {
 }
 
 /// Copies bytes inside the kernel, sharing them where the file system can.
-fn copy_bytes(from: &File, to: &File, size: u64) -> io::Result<()> {
+pub(crate) fn copy_bytes(from: &File, to: &File, size: u64) -> io::Result<()> {
     let (mut read, mut written) = (0, 0);
     while written < size {
         let rest = (size - written) as usize;
