@@ -1,25 +1,22 @@
 //! PROPFIND (RFC 4918 section 9.1): one visit to the blocking pool, which streams rows of one moment as bytes.
 //!
-//! Without `Depth` it means infinity, which is served only where the unit's configuration says so. Short answers are sent with
-//! their length, long ones while they are written; one that fails midway breaks the connection.
+//! Without `Depth` it means infinity, which is served only where the unit's configuration says so.
 
 use std::io::Write;
 
 use bytes::Bytes;
-use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderValue};
-use tokio::sync::oneshot;
 
 use self::listing::Listing;
 use self::wanted::Wanted;
+use super::answer::answered;
 use super::depth::Depth;
 use super::subject::{DavRequest, Subject};
-use super::xml::{self, tagged};
+use super::xml;
 use crate::storage::Error;
 use crate::storage::database::cell_box::Lookup;
+use crate::web::Response;
 use crate::web::problem::{Code, Problem};
 use crate::web::request_body::RequestBody;
-use crate::web::{Body, Response, response};
 
 pub(super) mod listing;
 mod lists;
@@ -27,42 +24,14 @@ mod locks;
 mod row;
 pub(super) mod wanted;
 
-/// Collections with up to this many members are answered in one piece.
-const AT_ONCE: i64 = 200;
-
 pub(super) async fn propfind(request: DavRequest, body: RequestBody) -> Result<Response, Problem> {
     let body = xml::read(body, request.body_limit).await?;
-    let (sender, receiver) = oneshot::channel();
-    let job = tokio::task::spawn_blocking(move || answer(&request, &body, sender));
-    match receiver.await {
-        Ok(answer) => answer,
-        Err(_) => Err(Problem::internal(match job.await {
-            Err(e) => e.to_string(),
-            Ok(()) => "a listing was given up".to_owned(),
-        })),
-    }
-}
-
-/// Sends the answer as soon as its head is known and writes the rest of it.
-fn answer(request: &DavRequest, body: &Bytes, sender: oneshot::Sender<Result<Response, Problem>>) {
-    let prepared = match prepare(request, body) {
-        Ok(prepared) => prepared,
-        Err(problem) => return drop(sender.send(Err(problem))),
-    };
-    if prepared.is_short() {
-        let mut out = Vec::with_capacity(4096);
-        let written = prepared.write(&mut out);
-        let response = written.map(|()| prepared.respond(Body::Text(Bytes::from(out))));
-        return drop(sender.send(response.map_err(|e| prepared.subject.problem(e))));
-    }
-    let (mut writer, body) = Body::written();
-    if sender.send(Ok(prepared.respond(body))).is_err() {
-        return;
-    }
-    let written = prepared.write(&mut writer).and_then(|()| writer.finish().map_err(Error::io("send", "a listing")));
-    if let Err(e) = written {
-        tracing::debug!(error = &e as &dyn std::error::Error, url = prepared.subject.url, "a listing broke off");
-    }
+    answered(move |out| {
+        let prepared = prepare(&request, &body)?;
+        out.tag(prepared.lookup.nearest());
+        prepared.write(out).map_err(|e| prepared.subject.problem(e))
+    })
+    .await
 }
 
 /// A listing of which everything is known but its rows.
@@ -110,22 +79,6 @@ fn look(subject: &Subject, alone: bool) -> crate::storage::Result<Lookup> {
 }
 
 impl Prepared {
-    fn is_short(&self) -> bool {
-        let members = self.lookup.nearest().children;
-        match self.depth {
-            Depth::Zero => true,
-            Depth::One => members <= AT_ONCE,
-            Depth::Infinity => false,
-        }
-    }
-
-    fn respond(&self, body: Body) -> Response {
-        let mut response = response::empty(StatusCode::MULTI_STATUS);
-        *response.body_mut() = body;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml; charset=utf-8"));
-        tagged(response, self.lookup.nearest())
-    }
-
     fn write(&self, out: &mut impl Write) -> crate::storage::Result<()> {
         let depth = match self.depth {
             Depth::Zero => 0,
