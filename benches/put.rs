@@ -85,7 +85,7 @@ fn through_the_library(options: &Options, each: usize) -> Result<Row> {
             let cell = &cell;
             at_once(each, |folder| {
                 Ok(move |i: usize, body: &[u8]| {
-                    let mut upload = cell.upload()?;
+                    let mut upload = cell.upload();
                     upload.write(body)?;
                     cell.change(Put {
                         box_name: "b".to_owned(),

@@ -76,7 +76,7 @@ fn take(request: &DavRequest, body: &Bytes) -> Result<Response, Problem> {
 
 fn submit(subject: &Subject, gate: &Gate, lock: &Lock, free: bool) -> Stored<LockOutcome> {
     let (box_name, path) = (subject.box_name.clone(), subject.path.clone());
-    let file = if free { Some(TakeLock::empty_file(&box_name, &path, subject.cell.upload()?.finish()?)) } else { None };
+    let file = if free { Some(TakeLock::empty_file(&box_name, &path, subject.cell.upload().finish()?)) } else { None };
     let (gate, wished) = (gate.clone(), lock.clone());
     let guard: Guard = Box::new(move |view, lookup| {
         gate.conditions(view, lookup)?;

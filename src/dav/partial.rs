@@ -141,7 +141,7 @@ impl Base {
         pieces: impl Iterator<Item = Result<Bytes, Problem>>,
     ) -> Result<Staged, Problem> {
         let failed = |e| subject.problem(e);
-        let mut upload = subject.cell.upload().map_err(failed)?;
+        let mut upload = subject.cell.upload();
         if let Some(file) = &self.file {
             let original = Original { file, size: self.size, crc: self.crc };
             upload.begin_with(&original, self.at).map_err(failed)?;

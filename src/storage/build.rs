@@ -57,7 +57,7 @@ impl BuildTree {
 
     /// A tree whose directory is there already.
     pub fn at(cell: &Cell, name: String) -> Self {
-        Self { core: cell.core.clone(), name, at_once: syncs_at_once(&cell.core), folders: Mutex::default() }
+        Self { core: cell.core.clone(), name, at_once: cell.core.syncs_whole, folders: Mutex::default() }
     }
 
     /// The name below `staging/`.
@@ -114,8 +114,8 @@ impl BuildTree {
     /// Makes everything durable. `folders` are the paths of all directories of the tree, itself too.
     pub fn sync<'p>(&self, folders: impl Iterator<Item = &'p str>) -> Result<()> {
         if self.at_once {
-            self.core.disk.point("sync tree").map_err(Error::io("sync", "staging"))?;
-            return rustix::fs::syncfs(&self.core.dir).map_err(Error::errno("sync", "the file system"));
+            let done = self.core.disk.sync_file_system(self.core.dir.as_fd());
+            return done.map_err(Error::io("sync", "the file system"));
         }
         for path in folders {
             self.core.disk.sync_dir(self.folder(path)?.as_fd()).map_err(Error::io("sync", path))?;
@@ -141,12 +141,6 @@ impl NewFile<'_> {
         let stat = rustix::fs::fstat(&self.file).map_err(Error::errno("look at", self.path))?;
         Ok(Identity::of(&stat))
     }
-}
-
-/// File systems whose `syncfs` is known to reach the disk: ext4, xfs, btrfs, tmpfs. Elsewhere each file and folder is synced.
-fn syncs_at_once(core: &Core) -> bool {
-    rustix::fs::fstatfs(&core.dir)
-        .is_ok_and(|s| matches!(s.f_type as u64 & 0xFFFF_FFFF, 0xEF53 | 0x5846_5342 | 0x9123_683E | 0x0102_1994))
 }
 
 /// Takes `count` numbers for resources; the first is returned, the others follow.

@@ -16,7 +16,7 @@ use rustix::fs::{Mode, OFlags};
 use tokio::sync::oneshot;
 
 use super::database::cell_box::{CellBox, Lookup};
-use super::database::{Resource, Tx, View, schema};
+use super::database::{Resource, Tx, View, migration, schema};
 use super::disk::Disk;
 use super::error::{Error, Result};
 use super::lease::Lease;
@@ -58,6 +58,8 @@ pub struct Core {
     pub(crate) lease: Lease,
     pub(crate) disk: Disk,
     pub(crate) settler: Settler,
+    /// Whether one call makes everything on the cell's file system durable.
+    pub(crate) syncs_whole: bool,
     inode: u64,
     /// Mtimes of directories after this process's own renames, until the rows have them.
     mtimes: Mutex<HashMap<ResourceId, i64>>,
@@ -245,16 +247,30 @@ impl Cell {
             limits,
             staging: open_directory(&path.join("staging"))?,
             gone: open_directory(&path.join("staging/gone"))?,
-            dir,
             lease: lease.clone(),
             disk: disk.clone(),
             settler: settler.clone(),
+            syncs_whole: disk.can_sync_file_system(dir.as_fd()),
+            dir,
             inode,
             mtimes: Mutex::default(),
             foreign: AtomicBool::new(false),
         });
         let conn = schema::open(&path.join("cell.db"), schema::Access::Write)?;
         let _lock = lease.lock_cell(number).map_err(Error::io("lock", "the cell"))?;
+        if migration::format(&conn)? < schema::FORMAT {
+            if !lease.take_alone(number).map_err(Error::io("lock", "the cell"))? {
+                return Err(Error::InUse);
+            }
+            let migrated = migration::migrate(&conn);
+            lease.end_alone(number).map_err(Error::io("lock", "the cell"))?;
+            migrated?;
+            tracing::info!(
+                cell = core.name,
+                format = schema::FORMAT,
+                "the cell's database is in the current format now"
+            );
+        }
         writer::recover(&core, &conn)?;
         let here = core.file_system_id()?;
         match View::new(&conn).meta_text("fs_id")? {
@@ -441,7 +457,7 @@ impl Cell {
         if let Some(file) = try_at(path) {
             return Ok(Some(file));
         }
-        let (steps, gone) = self.read(|v| Ok((v.pending_of(wanted.id)?, v.gone(wanted.id, wanted.version)?)))?;
+        let (steps, gone) = self.read(|v| Ok((v.steps_under_way(wanted.id)?, v.gone(wanted.id, wanted.version)?)))?;
         Ok(steps
             .iter()
             .flat_map(|s| [s.from.as_str(), s.to.as_str()])

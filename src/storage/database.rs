@@ -7,6 +7,7 @@ pub mod changes;
 pub mod control;
 pub mod job;
 pub mod lock;
+pub mod migration;
 pub mod pending;
 pub mod property;
 pub mod quota;

@@ -11,6 +11,9 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+/// File systems of the kernel, by their numbers: ext4, XFS, Btrfs, F2FS, tmpfs, overlayfs.
+const SYNCED_WHOLE: [u64; 6] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994, 0x794c_7630];
+
 /// The calls that change the disk.
 #[derive(Debug, Clone, Default)]
 pub struct Disk {
@@ -94,6 +97,17 @@ impl Disk {
     pub fn sync_dir(&self, dir: BorrowedFd<'_>) -> io::Result<()> {
         self.point("sync directory")?;
         Ok(rustix::fs::fsync(dir)?)
+    }
+
+    /// Whether [`Self::sync_file_system`] can be relied on: file systems in user space are not told of it.
+    pub fn can_sync_file_system(&self, dir: BorrowedFd<'_>) -> bool {
+        rustix::fs::fstatfs(dir).is_ok_and(|fs| SYNCED_WHOLE.contains(&(fs.f_type as u64 & 0xffff_ffff)))
+    }
+
+    /// Makes everything on the file system of a directory durable.
+    pub fn sync_file_system(&self, dir: BorrowedFd<'_>) -> io::Result<()> {
+        self.point("sync file system")?;
+        Ok(rustix::fs::syncfs(dir)?)
     }
 
     /// Renames; what is at the destination is never replaced.

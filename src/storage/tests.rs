@@ -1,6 +1,7 @@
 //! The store as its users see it: real files, real databases, every step made to fail once.
 
 mod faults;
+mod lost;
 mod upkeep;
 mod verbs;
 
@@ -122,7 +123,7 @@ impl World {
             principal: "me".to_owned(),
             expires_ms: now_ms() + 3_600_000,
         };
-        let file = TakeLock::empty_file("b", &path(at), cell.upload()?.finish()?);
+        let file = TakeLock::empty_file("b", &path(at), cell.upload().finish()?);
         cell.change(TakeLock { box_name: "b".to_owned(), path: path(at), lock, file: Some(file), guard: no_guard() })
     }
 
@@ -179,7 +180,7 @@ impl World {
 }
 
 fn put(cell: &Cell, at: &str, bytes: &[u8]) -> Result<PutOutcome> {
-    let mut upload = cell.upload()?;
+    let mut upload = cell.upload();
     upload.write(bytes)?;
     let staged = upload.finish()?;
     cell.change(Put {

@@ -160,9 +160,18 @@ impl Unit {
         self.open_cell(&record)
     }
 
+    /// An open cell, if it can be had without waiting: for threads that must not block.
+    pub fn cell_at_hand(&self, name: &str) -> Option<Arc<Cell>> {
+        let open = self.open.try_lock().ok()?;
+        Self::usable(&open, name)
+    }
+
     /// An open cell whose directory is still the one at its name: what the index says of it holds as well.
     fn already_open(&self, name: &str) -> Option<Arc<Cell>> {
-        let open = locked(&self.open);
+        Self::usable(&locked(&self.open), name)
+    }
+
+    fn usable(open: &HashMap<i64, Arc<Cell>>, name: &str) -> Option<Arc<Cell>> {
         let cell = open.values().find(|cell| cell.name() == name)?;
         if !cell.is_working() || cell.core.still_there().is_err() {
             return None;

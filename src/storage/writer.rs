@@ -7,8 +7,11 @@
 
 mod batch;
 mod context;
+mod redo;
+mod rename;
 mod replay;
 mod settler;
+mod unsettled;
 
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -23,6 +26,7 @@ use super::database::pending::{Step, Undo};
 use super::error::{Error, Result};
 use crate::base::path::{ResourcePath, Segment};
 use crate::storage::cell::Core;
+use crate::storage::stage::Riding;
 
 /// The names an operation touches. Two operations on one name, or on names above and below each other, never share a batch,
 /// because taking one back would take the other along.
@@ -59,13 +63,24 @@ pub struct Decision<T> {
     pub steps: Vec<Step>,
     pub undo: Vec<Undo>,
     pub touched: Vec<Touched>,
+    /// Content of the file that the last step renames, if no sync has covered it.
+    pub content: Option<Riding>,
     pub output: T,
 }
 
+/// What a change of rows alone is called.
+const ROWS: &str = "rows";
+
 impl<T> Decision<T> {
+    /// The same with another answer.
+    pub fn with<U>(self, output: U) -> Decision<U> {
+        let Self { op, id, steps, undo, touched, content, .. } = self;
+        Decision { op, id, steps, undo, touched, content, output }
+    }
+
     /// A change of rows alone.
     pub fn rows(output: T) -> Self {
-        Self { op: "rows", id: 0, steps: Vec::new(), undo: Vec::new(), touched: Vec::new(), output }
+        Self { op: ROWS, id: 0, steps: Vec::new(), undo: Vec::new(), touched: Vec::new(), content: None, output }
     }
 }
 
@@ -125,6 +140,7 @@ struct Plan {
     steps: Vec<Step>,
     undo: Vec<Undo>,
     touched: Vec<Touched>,
+    content: Option<Riding>,
 }
 
 struct Slot<O: Operation> {
@@ -139,9 +155,9 @@ impl<O: Operation> Queued for Slot<O> {
     }
 
     fn decide(&mut self, ctx: &Context<'_>) -> Result<Plan> {
-        let d = self.operation.decide(ctx)?;
-        self.output = Some(d.output);
-        Ok(Plan { op: d.op, id: d.id, steps: d.steps, undo: d.undo, touched: d.touched })
+        let Decision { op, id, steps, undo, touched, content, output } = self.operation.decide(ctx)?;
+        self.output = Some(output);
+        Ok(Plan { op, id, steps, undo, touched, content })
     }
 
     fn committed(&mut self) {
@@ -200,7 +216,7 @@ impl Queue {
 /// Starts the writer of a cell that has been recovered.
 pub(crate) fn start(core: Arc<Core>, conn: Connection) -> Result<(Queue, std::thread::JoinHandle<()>)> {
     let (sender, receiver) = mpsc::channel();
-    let writer = batch::Writer::new(core, conn, receiver, sender.clone());
+    let writer = batch::Writer::new(core, conn, receiver, sender.clone())?;
     let thread = std::thread::Builder::new()
         .name("writer".to_owned())
         .spawn(move || writer.run())

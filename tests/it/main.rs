@@ -13,6 +13,7 @@ mod crash;
 mod ctl;
 mod dav;
 mod export;
+mod formats;
 mod harness;
 mod layering;
 mod litmus;

@@ -40,7 +40,7 @@ impl World {
 
     fn put(&self, at: &str, bytes: &[u8]) {
         let cell = self.cell();
-        let mut upload = cell.upload().expect("staged");
+        let mut upload = cell.upload();
         upload.write(bytes).expect("written");
         let put = Put {
             box_name: "b".to_owned(),

@@ -1,6 +1,8 @@
 //! What is decided but not yet certain to be on disk (`pending`), what readers of the past may still need (`gone`), and who
 //! those readers are (`generation`).
 
+use std::borrow::Cow;
+
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
@@ -82,15 +84,36 @@ pub enum Undo {
     },
 }
 
-/// A row of `pending`.
-#[derive(Debug, Clone)]
+/// One operation of a row of `pending`: a row holds those of a batch that rename, in the order of their decisions.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Pending {
     pub seq: i64,
-    pub op: String,
+    pub op: Cow<'static, str>,
     pub id: ResourceId,
-    pub owner: OwnerId,
     pub steps: Vec<Step>,
     pub undo: Vec<Undo>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<RowContent>,
+}
+
+/// Content that no sync has covered yet: its bytes are in the row, so the operation needed none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowContent {
+    /// The version of the resource that this is the content of.
+    pub version: i64,
+    pub crc: u32,
+    /// Where the bytes begin in the row's `contents`.
+    pub at: usize,
+    pub size: usize,
+}
+
+/// A row of `pending`, without its contents.
+#[derive(Debug, Clone)]
+pub struct PendingBatch {
+    /// The row's key: not greater than the number of any of its operations.
+    pub seq: i64,
+    pub owner: OwnerId,
+    pub operations: Vec<Pending>,
 }
 
 /// A row of `gone`: replaced or deleted content and where in `staging/` it is.
@@ -107,22 +130,23 @@ fn decode<T: for<'a> Deserialize<'a>>(text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|e| Error::Inconsistent(format!("a pending row cannot be read: {e}")))
 }
 
-fn encode<T: Serialize>(value: &T) -> String {
+fn encode<T: Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).expect("invariant: steps and undo are plain data")
 }
 
 impl View<'_> {
     /// Pending rows in the order of their commits.
-    pub fn pending(&self) -> Result<Vec<Pending>> {
-        let rows =
-            self.all("read pending", "SELECT seq, op, id, owner, steps, undo FROM pending ORDER BY seq", [], |r| {
-                Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get::<_, String>(4)?, r.get::<_, String>(5)?))
-            })?;
-        rows.into_iter()
-            .map(|(seq, op, id, owner, steps, undo)| {
-                Ok(Pending { seq, op, id, owner, steps: decode(&steps)?, undo: decode(&undo)? })
-            })
-            .collect()
+    pub fn pending(&self) -> Result<Vec<PendingBatch>> {
+        let rows = self.all("read pending", "SELECT seq, owner, operations FROM pending ORDER BY seq", [], |r| {
+            Ok((r.get(0)?, r.get(1)?, r.get::<_, String>(2)?))
+        })?;
+        rows.into_iter().map(|(seq, owner, text)| Ok(PendingBatch { seq, owner, operations: decode(&text)? })).collect()
+    }
+
+    /// The contents of a pending row.
+    pub fn pending_contents(&self, seq: i64) -> Result<Vec<u8>> {
+        let found = self.optional("read contents", "SELECT contents FROM pending WHERE seq=?1", [seq], |r| r.get(0))?;
+        Ok(found.unwrap_or_default())
     }
 
     /// The owners other than this one that have something pending.
@@ -132,15 +156,15 @@ impl View<'_> {
         self.all("read owners", query, [own], |r| r.get(0))
     }
 
-    /// The steps pending for a resource, the latest first.
-    pub fn pending_of(&self, id: ResourceId) -> Result<Vec<Step>> {
-        let rows =
-            self.all("read pending", "SELECT steps FROM pending WHERE id=?1 ORDER BY seq DESC", params![id], |r| {
-                r.get::<_, String>(0)
-            })?;
+    /// The steps for a resource that may not have been done yet, the latest first. Renames follow their commit before the next
+    /// batch of anybody, so they are in the last row; the one before it is looked at in case that a batch has just begun.
+    pub fn steps_under_way(&self, id: ResourceId) -> Result<Vec<Step>> {
+        let query = "SELECT operations FROM pending ORDER BY seq DESC LIMIT 2";
+        let rows = self.all("read pending", query, [], |r| r.get::<_, String>(0))?;
         let mut steps = Vec::new();
         for text in rows {
-            steps.extend(decode::<Vec<Step>>(&text)?);
+            let operations = decode::<Vec<Pending>>(&text)?;
+            steps.extend(operations.into_iter().rev().filter(|p| p.id == id).flat_map(|p| p.steps));
         }
         Ok(steps)
     }
@@ -200,16 +224,28 @@ pub struct Generation {
 }
 
 impl Tx<'_> {
-    /// Writes the redo and undo record of an operation under the sequence of its change.
-    pub fn insert_pending(&self, seq: i64, op: &str, id: ResourceId, steps: &[Step], undo: &[Undo]) -> Result<()> {
+    /// Writes the redo and undo records of a batch.
+    pub fn insert_pending(&self, operations: &[Pending], contents: &[u8]) -> Result<()> {
+        let Some(seq) = operations.iter().map(|p| p.seq).min() else { return Ok(()) };
         self.run(
             "insert pending",
-            "INSERT INTO pending(seq, op, id, owner, steps, undo) VALUES(?1,?2,?3,?4,?5,?6)",
-            params![seq, op, id, self.owner(), encode(&steps), encode(&undo)],
+            "INSERT INTO pending(seq, owner, operations, contents) VALUES(?1,?2,?3,?4)",
+            params![seq, self.owner(), encode(&operations), contents],
         )?;
         Ok(())
     }
 
+    /// Leaves these of the operations of a pending row.
+    pub fn keep_pending(&self, seq: i64, operations: &[Pending]) -> Result<()> {
+        if operations.is_empty() {
+            return self.remove_pending(seq);
+        }
+        let query = "UPDATE pending SET operations=?2 WHERE seq=?1";
+        self.run("shorten pending", query, params![seq, encode(&operations)])?;
+        Ok(())
+    }
+
+    /// Forgets a batch.
     pub fn remove_pending(&self, seq: i64) -> Result<()> {
         self.run("remove pending", "DELETE FROM pending WHERE seq=?1", params![seq])?;
         Ok(())

@@ -285,6 +285,13 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Says what the content of a version is known by now.
+    pub fn set_identity(&self, id: ResourceId, version: i64, identity: Identity) -> Result<()> {
+        let query = "UPDATE resource SET ino=?3, mtime_ns=?4 WHERE id=?1 AND version=?2";
+        self.run("set an identity", query, params![id, version, identity.ino, identity.mtime_ns])?;
+        Ok(())
+    }
+
     pub fn set_crc(&self, id: ResourceId, version: i64, crc: u32) -> Result<()> {
         self.run("keep a CRC", "UPDATE resource SET crc=?3 WHERE id=?1 AND version=?2", params![id, version, crc])?;
         Ok(())

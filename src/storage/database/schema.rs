@@ -3,22 +3,29 @@
 //! The format is told by `user_version`; a newer one than this program knows is refused, an older one migrated.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::migration;
 use crate::storage::error::{Error, Result};
 
 /// The format that this program writes.
-pub const FORMAT: i64 = 1;
+pub const FORMAT: i64 = 2;
 
 /// Parents that are no resources.
 pub const PARENT_BOXES: i64 = 0;
 pub const PARENT_HIDDEN: i64 = -1;
 pub const PARENT_TRASH: i64 = -2;
 
-/// Length in bytes above which the write-ahead log is moved into the database.
-pub const LOG_BYTES: i64 = 4 << 20;
+/// Pages in the write-ahead log above which they are moved into the database beside everything else.
+pub const LOG_PAGES: i64 = 4096;
+/// Pages above which a writer moves them itself: while it goes on, the log never begins anew, however often it is moved.
+pub const LOG_PAGES_MOST: i64 = 4 * LOG_PAGES;
+/// Length in bytes to which the log's file is cut when it begins anew.
+pub const LOG_BYTES: i64 = LOG_PAGES * 4096;
 
 const TABLES: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY) WITHOUT ROWID;
@@ -56,12 +63,6 @@ CREATE INDEX lock_id ON lock(id);
 CREATE TABLE tombstone(seq INTEGER PRIMARY KEY, parent INTEGER NOT NULL, name TEXT NOT NULL, id INTEGER NOT NULL, kind INTEGER NOT NULL);
 CREATE INDEX tombstone_name ON tombstone(parent, name);
 
-CREATE TABLE pending(
-  seq INTEGER PRIMARY KEY, op TEXT NOT NULL, id INTEGER NOT NULL, owner INTEGER NOT NULL,
-  steps TEXT NOT NULL, undo TEXT NOT NULL, size INTEGER, crc INTEGER);
-CREATE INDEX pending_owner ON pending(owner);
-CREATE INDEX pending_id ON pending(id);
-
 CREATE TABLE gone(
   id INTEGER NOT NULL, version INTEGER NOT NULL, name TEXT NOT NULL, seq INTEGER NOT NULL, tree INTEGER NOT NULL,
   PRIMARY KEY(id, version)) WITHOUT ROWID;
@@ -93,6 +94,12 @@ CREATE TABLE link(
 CREATE INDEX link_back ON link(b_kind, b);
 ";
 
+/// What is decided and not yet certain to be on disk: a row for each batch.
+pub(super) const PENDING: &str = "
+CREATE TABLE pending(seq INTEGER PRIMARY KEY, owner INTEGER NOT NULL, operations TEXT NOT NULL, contents BLOB NOT NULL);
+CREATE INDEX pending_owner ON pending(owner);
+";
+
 /// How a connection is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -108,12 +115,12 @@ fn failed(path: &Path) -> impl FnOnce(rusqlite::Error) -> Error {
     }
 }
 
-/// Opens an existing database of a known format.
+/// Opens an existing database of this format or an older one.
 pub fn open(path: &Path, access: Access) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_READ_WRITE;
     let conn = Connection::open_with_flags(path, flags).map_err(failed(path))?;
     set_up(&conn, access).map_err(failed(path))?;
-    let format: i64 = conn.pragma_query_value(None, "user_version", |r| r.get(0)).map_err(failed(path))?;
+    let format = migration::format(&conn)?;
     if format > FORMAT {
         return Err(Error::Newer { path: path.display().to_string(), format, known: FORMAT });
     }
@@ -132,6 +139,7 @@ pub fn create(path: &Path, fill: impl FnOnce(&Connection) -> rusqlite::Result<()
         set_up(&conn, Access::Write)?;
         conn.execute_batch("BEGIN IMMEDIATE")?;
         conn.execute_batch(TABLES)?;
+        conn.execute_batch(PENDING)?;
         conn.pragma_update(None, "user_version", FORMAT)?;
         fill(&conn)?;
         conn.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)")?;
@@ -147,13 +155,12 @@ fn set_up(conn: &Connection, access: Access) -> rusqlite::Result<()> {
     conn.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     // Otherwise statements are prepared anew whenever a bound value might change their plan.
     conn.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    // KiB. A writer touches a page of each folder in use.
-    conn.pragma_update(None, "cache_size", if access == Access::Write { -1024 } else { -256 })?;
+    // KiB. A writer touches a page of each folder in use, and those of contents that ride in pending rows.
+    conn.pragma_update(None, "cache_size", if access == Access::Write { -4096 } else { -256 })?;
     conn.pragma_update(None, "temp_store", "memory")?;
     match access {
         Access::Write => {
             conn.pragma_update(None, "synchronous", "full")?;
-            // The log's length tells when a checkpoint is worth while, so it must shrink once one is done.
             conn.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
         }
         Access::Read => conn.pragma_update(None, "query_only", true)?,
@@ -162,8 +169,24 @@ fn set_up(conn: &Connection, access: Access) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Keeps count of the pages in the write-ahead log, as of the last commit of this connection.
+pub fn count_log(conn: &mut Connection) -> Result<Arc<AtomicI64>> {
+    let pages = Arc::new(AtomicI64::new(0));
+    let count = pages.clone();
+    let hook = move |_: &mut rusqlite::hooks::Wal, pages: i32| {
+        count.store(i64::from(pages), Ordering::Relaxed);
+        Ok(())
+    };
+    conn.wal_hook(Some(hook)).map_err(Error::database("watch the log"))?;
+    Ok(pages)
+}
+
 /// Moves what the write-ahead log holds into the database file, as far as readers allow.
 pub fn checkpoint(path: &Path) -> Result<()> {
-    let conn = open(path, Access::Write)?;
+    checkpoint_by(&open(path, Access::Write)?)
+}
+
+/// The same through a connection that there is.
+pub fn checkpoint_by(conn: &Connection) -> Result<()> {
     conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(Error::database("checkpoint"))
 }

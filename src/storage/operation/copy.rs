@@ -174,7 +174,7 @@ fn copy_file(
     })?;
     let content = source.open_version(&Version::of(&row), &from.disk_path())?.ok_or(Error::Missing)?;
     drop(pin);
-    let mut upload = target.upload()?;
+    let mut upload = target.upload();
     let mut buffer = vec![0; (row.size.clamp(1, 1 << 20)) as usize];
     let mut offset = 0;
     while offset < row.size as u64 {
@@ -217,6 +217,7 @@ impl Operation for PlaceFile {
         if !created {
             park(ctx, &to, &mut decision)?;
         }
+        self.staged.write_out()?;
         let (seq, now) = (ctx.tx.seq(), ctx.tx.now_ms());
         let row = Resource {
             parent: parent.nearest().id,
@@ -241,6 +242,7 @@ impl Operation for PlaceFile {
         ctx.tx.insert_resource(&row)?;
         check_quota(ctx, row.size)?;
         self.attachments.give(ctx, &row)?;
+        decision.content = self.staged.riding_as(row.version);
         let step = Step {
             how: How::Move,
             from: self.staged.path(),
@@ -300,26 +302,26 @@ impl Operation for PlaceTree {
 /// What a copied file and a copied tree have in common when they appear.
 fn appear(
     ctx: &Context<'_>,
-    decision: Decision<()>,
+    mut decision: Decision<()>,
     to: &Lookup,
     parent: &Lookup,
     row: Resource,
     step: Step,
     created: bool,
 ) -> Result<Decision<MoveOutcome>> {
-    let Decision { mut steps, mut undo, mut touched, .. } = decision;
     let collection = parent.nearest();
     ctx.tx.count_children(collection.id, 1)?;
     ctx.tx.touch_box(to.cell_box.id);
-    undo.push(Undo::Children { id: collection.id, delta: -1 });
+    decision.undo.push(Undo::Children { id: collection.id, delta: -1 });
     if row.is_file() {
-        undo.push(Undo::Remove { parent: collection.id, name: row.name.clone(), id: row.id });
+        decision.undo.push(Undo::Remove { parent: collection.id, name: row.name.clone(), id: row.id });
     }
-    if touched.is_empty() {
-        touched.push(ctx.touch(collection, &parent.disk_path()));
+    if decision.touched.is_empty() {
+        decision.touched.push(ctx.touch(collection, &parent.disk_path()));
     }
-    steps.push(step);
-    Ok(Decision { op: "copy", id: row.id, steps, undo, touched, output: MoveOutcome { created, resource: row } })
+    decision.steps.push(step);
+    decision.id = row.id;
+    Ok(decision.with(MoveOutcome { created, resource: row }))
 }
 
 /// Writes rows with their lists.

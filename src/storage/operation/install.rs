@@ -87,6 +87,7 @@ impl Operation for BeginInstall {
                 Undo::Remove { parent: PARENT_HIDDEN, name: root.name, id: root.id },
             ],
             touched: Vec::new(),
+            content: None,
             output: Begun { cell_box, job, staged: hidden },
         })
     }
@@ -143,6 +144,7 @@ impl Operation for EndInstall {
                 Undo::Place { id, parent: PARENT_HIDDEN, name: staged },
             ],
             touched: Vec::new(),
+            content: None,
             output: (),
         })
     }

@@ -61,10 +61,9 @@ impl Operation for TakeLock {
         let mut decision = Decision::rows(());
         if created {
             let put = self.file.as_mut().ok_or(Error::Missing)?.decide(ctx)?;
-            lookup.chain.push(put.output.resource);
+            lookup.chain.push(put.output.resource.clone());
             lookup.missing = 0;
-            decision =
-                Decision { op: put.op, id: put.id, steps: put.steps, undo: put.undo, touched: put.touched, output: () };
+            decision = put.with(());
         } else {
             // What was staged for a free name goes; it must not pass for taken.
             self.file = None;
@@ -73,8 +72,7 @@ impl Operation for TakeLock {
         ctx.tx.forget_expired_locks()?;
         ctx.tx.insert_lock(&self.lock)?;
         let locks = ctx.tx.locks_over(&lookup.chain, ctx.tx.now_ms())?;
-        let Decision { op, id, steps, undo, touched, .. } = decision;
-        Ok(Decision { op, id, steps, undo, touched, output: LockOutcome { created, lookup, locks } })
+        Ok(decision.with(LockOutcome { created, lookup, locks }))
     }
 
     fn committed(&mut self) {

@@ -82,6 +82,7 @@ impl Operation for Mkcol {
             }],
             undo,
             touched: vec![ctx.touch(parent, &lookup.disk_path())],
+            content: None,
             output: row,
         })
     }

@@ -91,14 +91,7 @@ impl Operation for MoveTo {
             ino: source.ino,
         });
         let resource = Resource { parent: parent.id, name, seq, placed_seq: seq, ..source };
-        Ok(Decision {
-            op: decision.op,
-            id: decision.id,
-            steps: decision.steps,
-            undo: decision.undo,
-            touched: decision.touched,
-            output: MoveOutcome { created, resource },
-        })
+        Ok(decision.with(MoveOutcome { created, resource }))
     }
 }
 

@@ -44,7 +44,10 @@ impl Operation for Put {
         let seq = ctx.tx.seq();
         ctx.tx.touch_box(lookup.cell_box.id);
         match lookup.found() {
-            Some(row) if row.is_file() => self.replace(ctx, &lookup, row.clone(), seq),
+            Some(row) if row.is_file() => {
+                self.staged.write_out()?;
+                self.replace(ctx, &lookup, row.clone(), seq)
+            }
             Some(_) => Err(Error::IsCollection),
             None => self.create(ctx, &lookup, seq),
         }
@@ -56,7 +59,7 @@ impl Operation for Put {
 }
 
 impl Put {
-    fn create(&self, ctx: &Context<'_>, lookup: &Lookup, seq: i64) -> Result<Decision<PutOutcome>> {
+    fn create(&mut self, ctx: &Context<'_>, lookup: &Lookup, seq: i64) -> Result<Decision<PutOutcome>> {
         let name = place_for(lookup, &self.path)?;
         let parent = lookup.nearest();
         if !takes_members(parent.kind) {
@@ -66,6 +69,7 @@ impl Put {
         if ctx.is_odd(&lookup.chain, name.as_str())? {
             return Err(Error::Exists);
         }
+        self.staged.write_out()?;
         let now = ctx.tx.now_ms();
         let row = Resource {
             parent: parent.id,
@@ -166,6 +170,7 @@ impl Put {
             steps: vec![Step { how, from: self.staged.path(), to, ino: self.staged.identity.ino }],
             undo,
             touched: vec![ctx.touch(parent, parent_path)],
+            content: self.staged.riding_as(output.resource.version),
             output,
         }
     }

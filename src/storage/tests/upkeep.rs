@@ -21,7 +21,7 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 fn staged_put(cell: &Cell, at: &str, bytes: &[u8]) -> Put {
-    let mut upload = cell.upload().expect("an upload");
+    let mut upload = cell.upload();
     upload.write(bytes).expect("written");
     Put {
         box_name: "b".to_owned(),

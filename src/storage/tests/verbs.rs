@@ -264,7 +264,7 @@ fn a_newer_format_is_refused_by_name_and_a_unit_without_its_manifest_too() {
     set_version("unit.db", 1);
     set_version("cells/c/cell.db", 99);
     assert!(matches!(open().expect("a unit").cell("c"), Err(Error::Newer { format: 99, .. })));
-    set_version("cells/c/cell.db", 1);
+    set_version("cells/c/cell.db", crate::storage::database::schema::FORMAT);
     let manifest = std::fs::read_to_string(root.join("unit.toml")).expect("text");
     std::fs::write(root.join("unit.toml"), manifest.replace("format = 1", "format = 2")).expect("written");
     assert!(matches!(open(), Err(OpenError::Newer(_, 2))));

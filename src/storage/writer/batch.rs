@@ -1,74 +1,92 @@
 //! The writer's loop and one batch from lock to answers.
 
 use std::cell::RefCell;
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use rustix::io::Errno;
 
-use super::context::{Context, Directories, Touched};
+use super::context::{Context, Directories};
 use super::settler::SyncJob;
+use super::unsettled::Unsettled;
 use super::{Message, Plan, Queued, replay};
 use crate::storage::cell::Core;
-use crate::storage::database::pending::{Gone, How, Step};
+use crate::storage::database::pending::{Gone, Pending, RowContent};
 use crate::storage::database::{Tx, schema};
 use crate::storage::error::{Error, Result};
-use crate::storage::{reap, tree};
+use crate::storage::reap;
 
 /// Operations in one batch, at most.
 const BATCH: usize = 256;
-/// How long a rename may wait for the sync that makes its pending row superfluous.
-const SETTLE_AFTER: Duration = Duration::from_millis(50);
 
 /// The single writer of one cell within this process.
 pub(super) struct Writer {
-    core: Arc<Core>,
-    conn: Connection,
+    pub(super) core: Arc<Core>,
+    pub(super) conn: Connection,
     receiver: Receiver<Message>,
     sender: Sender<Message>,
     deferred: VecDeque<Box<dyn Queued>>,
-    directories: RefCell<Directories>,
-    /// Renamed, not yet given to the settler: sequence numbers and the directories to sync.
-    unsettled: Vec<i64>,
-    unsettled_dirs: HashSet<String>,
-    unsettled_since: Option<Instant>,
+    pub(super) directories: RefCell<Directories>,
+    pub(super) unsettled: Unsettled,
+    /// Pending rows that a sync has made superfluous.
     settled: Vec<i64>,
     reap_wanted: bool,
+    /// The cell is being closed.
+    stopping: bool,
     /// The change sequence when this writer last let the lock go: another value means that somebody else wrote.
-    last_seq: i64,
-    broken: bool,
+    pub(super) last_seq: i64,
+    pub(super) broken: bool,
+    /// Pages in the write-ahead log.
+    log_pages: Arc<AtomicI64>,
+    /// The settler is moving the log.
+    checkpointing: Arc<AtomicBool>,
+    /// Operations since the connection's cache was last given back.
+    since_rest: usize,
     /// How the connection commits, as far as this writer has set it.
     durable: Option<bool>,
 }
 
-struct Planned {
-    operation: Box<dyn Queued>,
-    plan: Plan,
-    seq: i64,
+/// An operation that has been decided.
+pub(super) struct Planned {
+    pub(super) operation: Box<dyn Queued>,
+    pub(super) plan: Plan,
+    pub(super) seq: i64,
 }
 
+/// Operations with their results.
+pub(super) type Done = Vec<(Box<dyn Queued>, Result<()>)>;
+
 impl Writer {
-    pub(super) fn new(core: Arc<Core>, conn: Connection, receiver: Receiver<Message>, sender: Sender<Message>) -> Self {
-        Self {
+    pub(super) fn new(
+        core: Arc<Core>,
+        mut conn: Connection,
+        receiver: Receiver<Message>,
+        sender: Sender<Message>,
+    ) -> Result<Self> {
+        let log_pages = schema::count_log(&mut conn)?;
+        Ok(Self {
             core,
             conn,
             receiver,
             sender,
             deferred: VecDeque::new(),
             directories: RefCell::default(),
-            unsettled: Vec::new(),
-            unsettled_dirs: HashSet::new(),
-            unsettled_since: None,
+            unsettled: Unsettled::default(),
             settled: Vec::new(),
             reap_wanted: true,
+            stopping: false,
             last_seq: -1,
             broken: false,
+            log_pages,
+            checkpointing: Arc::default(),
+            since_rest: 0,
             durable: None,
-        }
+        })
     }
 
     pub(super) fn run(mut self) {
@@ -76,27 +94,33 @@ impl Writer {
             if !batch.is_empty() || !self.settled.is_empty() || self.reap_wanted {
                 self.run_batch(batch);
             }
-            self.hand_to_settler(false);
+            self.hand_to_settler();
+            self.tend_log();
         }
         self.stop();
     }
 
     /// Waits for work; `None` when nobody can send any more.
     fn gather(&mut self) -> Option<Vec<Box<dyn Queued>>> {
+        while self.unsettled.is_full() && !self.broken && !self.stopping {
+            let message = self.receiver.recv().unwrap_or(Message::Stop);
+            self.note(message);
+        }
         let mut batch = Vec::new();
         let mut footprints = Vec::new();
         let mut later = VecDeque::new();
         for operation in std::mem::take(&mut self.deferred) {
             sort_in(operation, &mut batch, &mut footprints, &mut later);
         }
-        if batch.is_empty() && self.settled.is_empty() {
-            if self.unsettled_since.is_none() {
+        if batch.is_empty() && self.settled.is_empty() && !self.stopping {
+            if self.unsettled.is_empty() {
                 // Somebody may move or remove them by hand before there is work again.
                 self.directories.borrow_mut().clear();
+                self.rest();
             }
-            let message = match self.unsettled_since {
+            let message = match self.unsettled.due_in() {
                 _ if self.reap_wanted => self.receiver.recv_timeout(Duration::ZERO),
-                Some(since) => self.receiver.recv_timeout(SETTLE_AFTER.saturating_sub(since.elapsed())),
+                Some(wait) => self.receiver.recv_timeout(wait),
                 None => self.receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match message {
@@ -106,20 +130,15 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
-        let mut stop = false;
-        while batch.len() + later.len() < BATCH {
+        while batch.len() + later.len() < BATCH && !self.stopping {
             match self.receiver.try_recv() {
                 Ok(Message::Operation(o)) => sort_in(o, &mut batch, &mut footprints, &mut later),
-                Ok(Message::Stop) => {
-                    stop = true;
-                    break;
-                }
                 Ok(other) => self.note(other),
                 Err(_) => break,
             }
         }
         self.deferred = later;
-        if stop {
+        if self.stopping {
             self.run_batch(batch);
             while !self.deferred.is_empty() {
                 let one = self.deferred.pop_front().into_iter().collect();
@@ -130,13 +149,27 @@ impl Writer {
         Some(batch)
     }
 
+    /// Gives the connection's cache back after much work: most open cells are idle.
+    fn rest(&mut self) {
+        if self.since_rest < BATCH {
+            return;
+        }
+        self.since_rest = 0;
+        if let Err(e) = self.conn.execute_batch("PRAGMA shrink_memory") {
+            tracing::warn!(error = %e, cell = self.core.name, "the cache cannot be given back");
+        }
+    }
+
     fn note(&mut self, message: Message) {
         match message {
-            Message::Settled(seqs) => self.settled.extend(seqs),
+            Message::Settled(rows) => {
+                self.settled.extend(rows);
+                self.unsettled.settled();
+            }
             Message::Unsynced => self.broken = true,
             Message::Reap => self.reap_wanted = true,
             Message::Operation(o) => self.deferred.push_back(o),
-            Message::Stop => {}
+            Message::Stop => self.stopping = true,
         }
     }
 
@@ -183,12 +216,7 @@ impl Writer {
     }
 
     /// Everything under the lock. Operations leave `batch` for `done` with their results, whatever happens.
-    fn transact(
-        &mut self,
-        batch: Vec<Box<dyn Queued>>,
-        reap: bool,
-        done: &mut Vec<(Box<dyn Queued>, Result<()>)>,
-    ) -> Result<Vec<Gone>> {
+    fn transact(&mut self, batch: Vec<Box<dyn Queued>>, reap: bool, done: &mut Done) -> Result<Vec<Gone>> {
         let fail_all = |batch: Vec<Box<dyn Queued>>, done: &mut Vec<_>, e: &Error| {
             for operation in batch {
                 done.push((operation, Err(again(e))));
@@ -222,6 +250,7 @@ impl Writer {
             }
         };
         self.settled.clear();
+        self.since_rest += planned.len();
         for p in &mut planned {
             p.operation.committed();
         }
@@ -279,23 +308,21 @@ impl Writer {
         batch: Vec<Box<dyn Queued>>,
         reap: bool,
         planned: &mut Vec<Planned>,
-        done: &mut Vec<(Box<dyn Queued>, Result<()>)>,
+        done: &mut Done,
     ) -> Result<Vec<Gone>> {
         let tx = Tx::new(&self.conn, self.core.lease.owner())?;
         let before = tx.counters();
-        for seq in &self.settled {
-            tx.remove_pending(*seq)?;
+        for row in &self.settled {
+            tx.remove_pending(*row)?;
         }
         if !self.settled.is_empty() {
             self.core.write_known_mtimes(&tx)?;
         }
-        let mut staged = false;
         let ctx = Context { tx: &tx, core: &self.core, directories: &self.directories };
         let mut batch = batch.into_iter();
         while let Some(mut operation) = batch.next() {
             match decide_one(&ctx, operation.as_mut()) {
                 Ok((plan, seq)) => {
-                    staged |= !plan.steps.is_empty();
                     planned.push(Planned { operation, plan, seq });
                 }
                 Err(e) if e.is_failure() => {
@@ -311,122 +338,22 @@ impl Writer {
         if !self.settled.is_empty() || reap {
             (reaped, self.reap_wanted) = reap::choose(&self.core, &tx)?;
         }
+        write_pending(&tx, planned)?;
         tx.save_counters(before)?;
         self.last_seq = tx.seq();
-        if staged {
+        // A file whose content is in the row can be made anew; for the rest its name in `staging/` must be certain.
+        if planned.iter().any(|p| !p.plan.steps.is_empty() && p.plan.content.is_none()) {
             self.core.disk.sync_dir(self.core.staging.as_fd()).map_err(Error::io("sync", "staging"))?;
         }
         Ok(reaped)
     }
 
-    /// Renames in commit order; what fails is taken back by a second transaction.
-    fn rename_all(&mut self, planned: Vec<Planned>, done: &mut Vec<(Box<dyn Queued>, Result<()>)>) -> Result<()> {
-        let mut undone = Vec::new();
-        let keeps_paths = |p: &Planned| matches!(p.plan.op, "rows" | "put" | "mkcol");
-        let all_keep_paths = planned.iter().all(keeps_paths);
-        for p in planned {
-            if p.plan.steps.is_empty() {
-                done.push((p.operation, Ok(())));
-                continue;
-            }
-            match self.rename(&p.plan) {
-                Ok(()) => {
-                    self.unsettled.push(p.seq);
-                    self.unsettled_since.get_or_insert_with(Instant::now);
-                    for step in &p.plan.steps {
-                        for path in [&step.from, &step.to] {
-                            let dir = tree::split(path).0;
-                            if !self.unsettled_dirs.contains(dir) {
-                                self.unsettled_dirs.insert(dir.to_owned());
-                            }
-                        }
-                    }
-                    done.push((p.operation, Ok(())));
-                }
-                Err(e) => undone.push((p, e)),
-            }
-        }
-        if !all_keep_paths || !undone.is_empty() {
-            self.directories.borrow_mut().clear();
-        }
-        if undone.is_empty() {
-            return Ok(());
-        }
-        let taken_back = (|| -> Result<()> {
-            self.conn.execute_batch("BEGIN IMMEDIATE").map_err(Error::database("begin"))?;
-            let tx = Tx::new(&self.conn, self.core.lease.owner())?;
-            let before = tx.counters();
-            for (p, _) in &undone {
-                tx.next_seq();
-                tx.apply_undo(&p.plan.undo)?;
-                tx.remove_pending(p.seq)?;
-            }
-            tx.save_counters(before)?;
-            self.last_seq = tx.seq();
-            self.conn.execute_batch("COMMIT").map_err(Error::database("commit"))
-        })();
-        if let Err(e) = &taken_back {
-            tracing::error!(error = e as &dyn std::error::Error, "an operation could not be taken back");
-            drop(self.conn.execute_batch("ROLLBACK"));
-            self.broken = true;
-        }
-        for (p, e) in undone {
-            done.push((p.operation, Err(e)));
-        }
-        taken_back
-    }
-
-    /// Does the renames of one operation; on failure those already done are taken back.
-    fn rename(&mut self, plan: &Plan) -> Result<()> {
-        let before: Vec<(Touched, i64)> =
-            plan.touched.iter().map(|t| (t.clone(), self.directory_mtime(&t.path).unwrap_or(0))).collect();
-        for (i, step) in plan.steps.iter().enumerate() {
-            if let Err(e) = self.rename_step(step) {
-                for back in plan.steps[..i].iter().rev() {
-                    let reverse = Step { how: back.how, from: back.to.clone(), to: back.from.clone(), ino: back.ino };
-                    if let Err(worse) = self.rename_step(&reverse) {
-                        tracing::error!(error = &worse as &dyn std::error::Error, "a rename could not be taken back");
-                    }
-                }
-                return Err(e);
-            }
-        }
-        for (t, mtime) in before {
-            // An earlier operation of this batch may have changed the same directory since this one was decided.
-            let agreed = mtime != 0 && mtime == self.core.latest_mtime(t.id).unwrap_or(t.known_mtime_ns);
-            let now = if agreed { self.directory_mtime(&t.path).unwrap_or(0) } else { 0 };
-            self.core.remember_mtime(t.id, now);
-        }
-        Ok(())
-    }
-
-    fn rename_step(&mut self, step: &Step) -> Result<()> {
-        let mut directories = self.directories.borrow_mut();
-        let (from_dir, from) = tree::split(&step.from);
-        let (to_dir, to) = tree::split(&step.to);
-        let from_fd = directories.get(&self.core, from_dir).map_err(Error::errno("open the directory", from_dir))?;
-        let to_fd = directories.get(&self.core, to_dir).map_err(Error::errno("open the directory", to_dir))?;
-        match step.how {
-            How::Move => self.core.disk.rename((&from_fd, from), (&to_fd, to)),
-            How::Exchange => self.core.disk.exchange((&from_fd, from), (&to_fd, to)),
-        }
-        .map_err(Error::io("rename", step.to.clone()))
-    }
-
-    fn directory_mtime(&self, path: &str) -> Option<i64> {
-        let fd = self.directories.borrow_mut().get(&self.core, path).ok()?;
-        rustix::fs::fstat(&fd).ok().map(|s| tree::mtime_ns(&s))
-    }
-
     /// Gives what was renamed to the settler, once it has waited long enough.
-    fn hand_to_settler(&mut self, now: bool) {
-        let due = self.unsettled_since.is_some_and(|since| now || since.elapsed() >= SETTLE_AFTER);
-        if !due {
-            return;
-        }
+    fn hand_to_settler(&mut self) {
+        let Some(due) = self.unsettled.take_due() else { return };
         let mut directories = Vec::new();
         let mut all = true;
-        for path in &self.unsettled_dirs {
+        for path in due.directories.iter().filter(|_| due.files.is_some()) {
             match self.directories.borrow_mut().get(&self.core, path) {
                 Ok(fd) => directories.push(fd),
                 // Moved since, and settled then; or removed by hand, and nothing is left to be settled.
@@ -440,35 +367,39 @@ impl Writer {
         // The directories may be moved from now on without this writer knowing.
         self.directories.borrow_mut().clear();
         if !all {
-            // All of it is tried again, so that nothing later is settled before it.
-            self.unsettled_since = Some(Instant::now());
+            self.unsettled.put_back(due);
             return;
         }
-        self.unsettled_since = None;
-        self.unsettled_dirs.clear();
-        let seqs = std::mem::take(&mut self.unsettled);
-        let wal = self.core.path.join("cell.db-wal");
-        let checkpoint = std::fs::metadata(wal).is_ok_and(|m| m.len() as i64 > schema::LOG_BYTES);
         self.core.settler.sync(SyncJob {
             core: self.core.clone(),
+            files: due.files,
             directories,
-            seqs,
-            checkpoint,
+            rows: due.rows,
             reply: self.sender.clone(),
         });
     }
 
+    /// Lets the write-ahead log be moved into the database, before it gets too long.
+    fn tend_log(&self) {
+        let pages = self.log_pages.load(Ordering::Relaxed);
+        if pages > schema::LOG_PAGES_MOST {
+            if let Err(e) = schema::checkpoint_by(&self.conn) {
+                tracing::warn!(error = &e as &dyn std::error::Error, cell = self.core.name, "checkpoint");
+            }
+        } else if pages > schema::LOG_PAGES && !self.checkpointing.swap(true, Ordering::AcqRel) {
+            self.core.settler.checkpoint(self.core.clone(), self.checkpointing.clone());
+        }
+    }
+
     /// Opens the database again after a commit of unknown outcome and does what its rows say.
     fn reopen(&mut self) -> Result<()> {
-        let conn = schema::open(&self.core.path.join("cell.db"), schema::Access::Write)?;
-        self.conn = conn;
+        self.conn = schema::open(&self.core.path.join("cell.db"), schema::Access::Write)?;
+        self.log_pages = schema::count_log(&mut self.conn)?;
         self.durable = None;
         self.directories.borrow_mut().clear();
         let _lock = self.core.lease.lock_cell(self.core.number).map_err(Error::io("lock", "the cell"))?;
         replay::replay_all(&self.core, &self.conn)?;
-        self.unsettled.clear();
-        self.unsettled_dirs.clear();
-        self.unsettled_since = None;
+        self.unsettled = Unsettled::default();
         self.last_seq = -1;
         self.broken = false;
         Ok(())
@@ -507,6 +438,27 @@ impl Writer {
     }
 }
 
+/// The key of the pending row of a batch.
+pub(super) fn pending_row(planned: &[Planned]) -> i64 {
+    planned.iter().filter(|p| !p.plan.steps.is_empty()).map(|p| p.seq).min().unwrap_or(0)
+}
+
+/// Writes the pending row of a batch.
+fn write_pending(tx: &Tx<'_>, planned: &mut [Planned]) -> Result<()> {
+    let mut contents = Vec::new();
+    let mut operations = Vec::new();
+    for Planned { plan, seq, .. } in planned.iter_mut().filter(|p| !p.plan.steps.is_empty()) {
+        let content = plan.content.as_ref().map(|riding| {
+            let (at, size) = (contents.len(), riding.bytes.len());
+            contents.extend_from_slice(&riding.bytes);
+            RowContent { version: riding.version, crc: riding.crc, at, size }
+        });
+        let (steps, undo) = (plan.steps.clone(), plan.undo.clone());
+        operations.push(Pending { seq: *seq, op: plan.op.into(), id: plan.id, steps, undo, content });
+    }
+    tx.insert_pending(&operations, &contents)
+}
+
 /// A statement without parameters, prepared once.
 fn run(conn: &Connection, sql: &str) -> rusqlite::Result<()> {
     conn.prepare_cached(sql)?.execute([]).map(drop)
@@ -519,13 +471,7 @@ fn decide_one(ctx: &Context<'_>, operation: &mut dyn Queued) -> Result<(Plan, i6
     let run = |sql: &str| run(tx.conn(), sql).map_err(Error::database("savepoint"));
     run("SAVEPOINT operation")?;
     let seq = tx.next_seq();
-    let decided = operation.decide(ctx).and_then(|plan| {
-        if !plan.steps.is_empty() {
-            tx.insert_pending(seq, plan.op, plan.id, &plan.steps, &plan.undo)?;
-        }
-        Ok(plan)
-    });
-    match decided {
+    match operation.decide(ctx) {
         Ok(plan) => {
             run("RELEASE operation")?;
             Ok((plan, seq))

@@ -1,16 +1,19 @@
 //! Recovery: what a dead process decided is done, what it had staged for nothing is removed.
 //!
-//! A pending row names an inode and its old place. If that inode still stands there the rename is done now, else it was done
-//! already. Rows are replayed in the order of their commits, under the write lock, and only those of dead owners.
+//! Rows are replayed in the order of their commits, under the write lock, and only those of dead owners; `redo.rs` does what
+//! one operation asks for.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::os::fd::AsFd;
 
 use rusqlite::Connection;
 use rustix::io::Errno;
 
+use super::redo::{self, Redo};
+use crate::base::id::OwnerId;
 use crate::storage::cell::Core;
-use crate::storage::database::pending::{Gone, How, Pending, Step};
+use crate::storage::database::pending::{Gone, Pending, PendingBatch, Step};
 use crate::storage::database::resource::{Kind, Resource};
 use crate::storage::database::schema::{PARENT_BOXES, PARENT_HIDDEN, PARENT_TRASH};
 use crate::storage::database::{Tx, View, job::JobState};
@@ -54,84 +57,65 @@ fn in_transaction(core: &Core, conn: &Connection, f: impl FnOnce(&Tx<'_>) -> Res
 
 /// Does what dead owners left pending.
 pub(super) fn replay(core: &Core, conn: &Connection) -> Result<()> {
-    replay_if(core, conn, |p| Ok(!core.lease.is_alive(p.owner).map_err(Error::io("look for", "owners"))?))
+    replay_if(core, conn, |owner| Ok(!core.lease.is_alive(owner).map_err(Error::io("look for", "owners"))?))
 }
 
 /// Does what this process or a dead one left pending.
 pub(super) fn replay_all(core: &Core, conn: &Connection) -> Result<()> {
     let own = core.lease.owner();
-    replay_if(core, conn, |p| {
-        Ok(p.owner == own || !core.lease.is_alive(p.owner).map_err(Error::io("look for", "owners"))?)
+    replay_if(core, conn, |owner| {
+        Ok(owner == own || !core.lease.is_alive(owner).map_err(Error::io("look for", "owners"))?)
     })
 }
 
-fn replay_if(core: &Core, conn: &Connection, mine: impl Fn(&Pending) -> Result<bool>) -> Result<()> {
+fn replay_if(core: &Core, conn: &Connection, mine: impl Fn(OwnerId) -> Result<bool>) -> Result<()> {
+    let all = View::new(conn).pending()?;
     let mut rows = Vec::new();
-    for p in View::new(conn).pending()? {
-        if mine(&p)? {
-            rows.push(p);
+    for batch in &all {
+        if mine(batch.owner)? {
+            rows.push((batch, View::new(conn).pending_contents(batch.seq)?));
         }
     }
     if rows.is_empty() {
         return Ok(());
     }
-    tracing::info!(cell = core.name, operations = rows.len(), "finishing what another process began");
+    let operations = || rows.iter().flat_map(|(batch, contents)| batch.operations.iter().map(move |p| (p, contents)));
+    tracing::info!(cell = core.name, operations = operations().count(), "finishing what another process began");
+    let mut redo = Redo::new(core, View::new(conn), &all)?;
     let mut impossible = Vec::new();
-    for p in &rows {
-        for step in &p.steps {
-            if !redo(core, step)? {
-                tracing::error!(cell = core.name, op = p.op, to = step.to, "cannot be finished: its place is gone");
-                impossible.push(p);
-                break;
-            }
+    for (p, contents) in operations() {
+        if !redo.operation(p, contents)? {
+            tracing::error!(cell = core.name, op = %p.op, "cannot be finished: its place is gone");
+            impossible.push(p);
         }
     }
-    sync_directories(core, rows.iter().flat_map(|p| &p.steps))?;
+    let mut settled = Vec::new();
+    for (p, contents) in operations() {
+        settled.extend(redo.settle(p, contents)?);
+    }
+    sync(core, settled.iter().map(|s| &s.file), operations().flat_map(|(p, _)| &p.steps))?;
     in_transaction(core, conn, |tx| {
-        for p in rows.iter().rev() {
-            if impossible.iter().any(|i| i.seq == p.seq) {
-                tx.next_seq();
-                tx.apply_undo(&p.undo)?;
-            }
-            tx.remove_pending(p.seq)?;
+        for s in &settled {
+            tx.set_identity(s.id, s.version, s.identity)?;
         }
-        Ok(())
+        for p in impossible.iter().rev() {
+            tx.next_seq();
+            tx.apply_undo(&p.undo)?;
+        }
+        rows.iter().try_for_each(|(batch, _)| tx.remove_pending(batch.seq))
     })
 }
 
-/// Makes one step done; false when its destination's directory no longer exists, the content being in `found/` then.
-fn redo(core: &Core, step: &Step) -> Result<bool> {
-    let (from_dir, from) = tree::split(&step.from);
-    let (to_dir, to) = tree::split(&step.to);
-    let from_fd = match tree::open_dir(core.dir.as_fd(), from_dir) {
-        Ok(fd) => fd,
-        // Where nothing can stand any more, nothing is left to be renamed.
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(true),
-        Err(e) => return Err(Error::errno("open the directory", from_dir)(e)),
-    };
-    let here = tree::stat_name(from_fd.as_fd(), from).map_err(Error::errno("look at", step.from.clone()))?;
-    if here.is_none_or(|s| s.st_ino as i64 != step.ino) {
-        return Ok(true);
+/// Makes files and the directories of steps durable.
+fn sync<'s>(core: &Core, files: impl Iterator<Item = &'s File>, steps: impl Iterator<Item = &'s Step>) -> Result<()> {
+    let mut files = files.peekable();
+    if core.syncs_whole && files.peek().is_some() {
+        return core.disk.sync_file_system(core.dir.as_fd()).map_err(Error::io("sync", "the file system"));
     }
-    let to_fd = match tree::open_dir(core.dir.as_fd(), to_dir) {
-        Ok(fd) => fd,
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
-            core.put_aside(&from_fd, from)?;
-            return Ok(false);
-        }
-        Err(e) => return Err(Error::errno("open the directory", to_dir)(e)),
-    };
-    let there = tree::stat_name(to_fd.as_fd(), to).map_err(Error::errno("look at", step.to.clone()))?;
-    match (step.how, there) {
-        (How::Exchange, Some(_)) => core.disk.exchange((&from_fd, from), (&to_fd, to)),
-        (How::Exchange | How::Move, None) => core.disk.rename((&from_fd, from), (&to_fd, to)),
-        (How::Move, Some(_)) => {
-            core.put_aside(&to_fd, to)?;
-            core.disk.rename((&from_fd, from), (&to_fd, to))
-        }
+    for file in files {
+        core.disk.sync_data(file).map_err(Error::io("sync", "content"))?;
     }
-    .map_err(Error::io("rename", step.to.clone()))?;
-    Ok(true)
+    sync_directories(core, steps)
 }
 
 fn sync_directories<'s>(core: &Core, steps: impl Iterator<Item = &'s Step>) -> Result<()> {
@@ -154,16 +138,19 @@ pub(super) fn settle_pending(core: &Core, tx: &Tx<'_>) -> Result<()> {
 /// Settles what is pending below a directory that is about to move, so that no pending path leads through it.
 pub(super) fn settle_below(core: &Core, tx: &Tx<'_>, path: &str) -> Result<()> {
     let below = |p: &str| p.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
-    let rows = tx.pending()?.into_iter().filter(|p| p.steps.iter().any(|s| below(&s.from) || below(&s.to))).collect();
+    let leads_below = |p: &Pending| p.steps.iter().any(|s| below(&s.from) || below(&s.to));
+    let rows = tx.pending()?.into_iter().filter(|batch| batch.operations.iter().any(leads_below)).collect();
     settle_rows(core, tx, rows)
 }
 
-fn settle_rows(core: &Core, tx: &Tx<'_>, rows: Vec<Pending>) -> Result<()> {
-    sync_directories(core, rows.iter().flat_map(|p| &p.steps))?;
-    for p in rows {
-        tx.remove_pending(p.seq)?;
+fn settle_rows(core: &Core, tx: &Tx<'_>, rows: Vec<PendingBatch>) -> Result<()> {
+    let operations = || rows.iter().flat_map(|batch| &batch.operations);
+    let mut files = Vec::new();
+    for p in operations().filter(|p| p.content.is_some()) {
+        files.extend(redo::find_content(core, tx, p)?);
     }
-    Ok(())
+    sync(core, files.iter(), operations().flat_map(|p| &p.steps))?;
+    rows.iter().try_for_each(|batch| tx.remove_pending(batch.seq))
 }
 
 /// Also those of this process: who registered them read through an earlier opening of the cell, and can no longer release them.
@@ -262,8 +249,9 @@ fn unnamed(core: &Core, view: &View<'_>, in_use: impl Fn(&str) -> Result<bool>) 
     let gone = view.all_gone()?;
     let named: HashSet<&str> = gone.iter().map(|g| g.name.as_str()).collect();
     let pending = view.pending()?;
+    let operations = pending.iter().flat_map(|batch| &batch.operations);
     let steps: HashSet<&str> =
-        pending.iter().flat_map(|p| &p.steps).flat_map(|s| [s.from.as_str(), s.to.as_str()]).collect();
+        operations.flat_map(|p| &p.steps).flat_map(|s| [s.from.as_str(), s.to.as_str()]).collect();
     let mut found = Vec::new();
     for (dir, prefix) in [(&core.staging, ""), (&core.gone, "gone/")] {
         for (name, _) in tree::read_names(dir.as_fd()).map_err(Error::io("read", "staging"))? {

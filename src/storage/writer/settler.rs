@@ -2,8 +2,10 @@
 //!
 //! Two for a unit. They hold no lock: the renames they sync are done, and what they remove no row names any more.
 
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 
@@ -17,14 +19,18 @@ use crate::storage::reap;
 /// Renames to be synced.
 pub(super) struct SyncJob {
     pub(super) core: Arc<Core>,
+    /// The files and directories to sync; without files, the whole file system.
+    pub(super) files: Option<Vec<Arc<File>>>,
     pub(super) directories: Vec<Arc<OwnedFd>>,
-    pub(super) seqs: Vec<i64>,
-    pub(super) checkpoint: bool,
+    /// The pending rows that are superfluous then.
+    pub(super) rows: Vec<i64>,
     pub(super) reply: Sender<Message>,
 }
 
 enum Job {
     Sync(SyncJob),
+    /// The flag is lowered when it is done.
+    Checkpoint(Arc<Core>, Arc<AtomicBool>),
     Remove(Arc<Core>, Vec<Gone>),
     Quit,
 }
@@ -54,6 +60,10 @@ impl Settler {
         drop(self.syncs.send(Job::Sync(job)));
     }
 
+    pub(super) fn checkpoint(&self, core: Arc<Core>, under_way: Arc<AtomicBool>) {
+        drop(self.syncs.send(Job::Checkpoint(core, under_way)));
+    }
+
     pub(crate) fn remove(&self, core: Arc<Core>, gone: Vec<Gone>) {
         drop(self.removals.send(Job::Remove(core, gone)));
     }
@@ -72,6 +82,7 @@ fn work(queue: &Receiver<Job>) {
     while let Ok(job) = queue.recv() {
         match job {
             Job::Sync(job) => sync(job),
+            Job::Checkpoint(core, under_way) => checkpoint(&core, &under_way),
             Job::Remove(core, gone) => reap::remove(&core, &gone),
             Job::Quit => return,
         }
@@ -79,20 +90,27 @@ fn work(queue: &Receiver<Job>) {
 }
 
 fn sync(job: SyncJob) {
-    for directory in &job.directories {
-        if let Err(e) = job.core.disk.sync_dir(directory.as_fd()) {
-            // The pending rows stay, so nothing is lost. Later ones must not go before them, or a replay of these alone
-            // would take back what came after.
-            tracing::error!(error = %e, cell = job.core.name, "a directory cannot be synced");
-            drop(job.reply.send(Message::Unsynced));
-            return;
-        }
+    if let Err(e) = sync_all(&job) {
+        // The pending rows stay, so nothing is lost. Later ones must not go before them, or a replay of these alone would take
+        // back what came after.
+        tracing::error!(error = %e, cell = job.core.name, "what was written cannot be synced");
+        drop(job.reply.send(Message::Unsynced));
+        return;
     }
-    drop(job.directories);
-    drop(job.reply.send(Message::Settled(job.seqs)));
-    if job.checkpoint
-        && let Err(e) = schema::checkpoint(&job.core.path.join("cell.db"))
-    {
-        tracing::warn!(error = &e as &dyn std::error::Error, cell = job.core.name, "checkpoint");
+    drop((job.directories, job.files));
+    drop(job.reply.send(Message::Settled(job.rows)));
+}
+
+fn checkpoint(core: &Core, under_way: &AtomicBool) {
+    if let Err(e) = schema::checkpoint(&core.path.join("cell.db")) {
+        tracing::warn!(error = &e as &dyn std::error::Error, cell = core.name, "checkpoint");
     }
+    under_way.store(false, Ordering::Release);
+}
+
+fn sync_all(job: &SyncJob) -> std::io::Result<()> {
+    let disk = &job.core.disk;
+    let Some(files) = &job.files else { return disk.sync_file_system(job.core.dir.as_fd()) };
+    files.iter().try_for_each(|file| disk.sync_data(file))?;
+    job.directories.iter().try_for_each(|directory| disk.sync_dir(directory.as_fd()))
 }

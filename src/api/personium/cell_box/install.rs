@@ -116,7 +116,7 @@ enum Received {
 
 /// Takes the whole body into a file without a name.
 fn receive(cell: &Cell, pieces: Pieces, bar_size: u64) -> Result<File, Received> {
-    let mut upload = cell.upload().map_err(Received::Failed)?;
+    let mut upload = cell.upload();
     for piece in pieces {
         let piece = piece.map_err(|e| Received::Refused(e.into()))?;
         upload.write(&piece).map_err(Received::Failed)?;
@@ -124,7 +124,7 @@ fn receive(cell: &Cell, pieces: Pieces, bar_size: u64) -> Result<File, Received>
             return Err(Received::Refused(Problem::new(Code::BarTooLarge).with(upload.size())));
         }
     }
-    Ok(upload.into_nameless())
+    upload.into_nameless().map_err(Received::Failed)
 }
 
 /// A refusal of the inspection, whose texts are its own.
