@@ -21,6 +21,9 @@ pub const SOURCE: &str = "__src";
 /// The longest path, in bytes: no member of an archive has a longer name.
 const PATH_BYTES: usize = 65535;
 
+/// Levels of elements that have a structure and no text: `response`, `propstat`, `prop`.
+const LEVELS: usize = 3;
+
 /// What a resource is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -71,7 +74,8 @@ const NOT_TAKEN: &[&str] = &[
 
 /// Reads the declarations, in the order of the document.
 pub fn parse(bytes: &[u8], layout: Layout) -> Result<Vec<ResourceDeclaration>, Cause> {
-    let mut reader = Reader::new(bytes, Limits::of(bytes.len())).map_err(malformed)?;
+    let reader = Reader::new(bytes, Limits::of(bytes.len())).map_err(malformed)?;
+    let mut reader = reader.without_blanks(LEVELS);
     if !reader.root().is(DAV, "multistatus") {
         return Err(Cause::Format(MetaFile::Rootprops.file_name().to_owned()));
     }
@@ -97,7 +101,8 @@ fn malformed(error: XmlError) -> Cause {
 
 /// A path as a text that two spellings of the same names share.
 fn normal(path: &[String]) -> String {
-    path.join("/").nfc().collect()
+    let text = path.join("/");
+    if text.is_ascii() { text } else { text.nfc().collect() }
 }
 
 /// The reference of a resource for messages.

@@ -1,13 +1,14 @@
 //! Trees that are built aside: directories and files below `staging/{name}`, and rows below the hidden parent, seen by nobody
 //! until one rename puts them in place.
 //!
-//! Files may be made from several threads. Nothing is synced one by one where the file system can be synced at once; after
-//! [`BuildTree::sync`] all of it is durable. Paths are names joined by slashes, relative to the tree; the tree itself is the
+//! Files may be made from several threads. Nothing is synced one by one where the file system can be synced at once; that begins
+//! while files are still being made, so that less is left to the end. After [`BuildTree::sync`] all of it is durable. Paths are names joined by slashes, relative to the tree; the tree itself is the
 //! empty path. Names must be checked already: this module makes what it is told.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cell::{Cell, Core};
@@ -15,11 +16,13 @@ use super::database::property::Property;
 use super::database::resource::{HAS_PROPERTIES, Resource};
 use super::error::{Error, Result};
 use super::tree::{self, Identity};
-use super::writer::{Change, Context};
+use super::writer::{Change, Context, HiddenChange};
 use crate::base::id::ResourceId;
 
 /// Rows that are written in one transaction.
 pub const CHUNK: usize = 1000;
+/// Bytes after which a sync begins.
+const MUCH: u64 = 64 << 20;
 /// Directories kept open.
 const OPEN_FOLDERS: usize = 256;
 
@@ -35,7 +38,11 @@ pub struct NewRow {
 pub struct BuildTree {
     core: Arc<Core>,
     name: String,
-    at_once: bool,
+    /// Where everything can be synced at once, a descriptor of its own: it hears of every error since it was opened.
+    at_once: Option<OwnedFd>,
+    /// Bytes written since a sync was begun.
+    written: AtomicU64,
+    syncing: Arc<AtomicBool>,
     folders: Mutex<HashMap<String, Arc<OwnedFd>>>,
 }
 
@@ -57,7 +64,10 @@ impl BuildTree {
 
     /// A tree whose directory is there already.
     pub fn at(cell: &Cell, name: String) -> Self {
-        Self { core: cell.core.clone(), name, at_once: cell.core.syncs_whole, folders: Mutex::default() }
+        let core = cell.core.clone();
+        let at_once = core.syncs_whole.then(|| tree::open_dir(core.dir.as_fd(), "staging").ok()).flatten();
+        let (written, syncing, folders) = (AtomicU64::new(0), Arc::default(), Mutex::default());
+        Self { core, name, at_once, written, syncing, folders }
     }
 
     /// The name below `staging/`.
@@ -111,10 +121,29 @@ impl BuildTree {
         self.core.disk.remove_file(parent.as_fd(), name).map_err(Error::io("remove", path))
     }
 
+    /// Lets the disk begin, once much has been written.
+    fn count(&self, bytes: u64) {
+        if self.written.fetch_add(bytes, Ordering::Relaxed) + bytes < MUCH || self.at_once.is_none() {
+            return;
+        }
+        if self.syncing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.written.store(0, Ordering::Relaxed);
+        // Its outcome does not count, and its descriptor is not the one that is asked in the end.
+        let (core, syncing) = (self.core.clone(), self.syncing.clone());
+        let begun = std::thread::Builder::new().name("early sync".to_owned()).spawn(move || {
+            let outcome = tree::open_dir(core.dir.as_fd(), "staging").and_then(rustix::fs::syncfs);
+            tracing::debug!(?outcome, "an early sync");
+            syncing.store(false, Ordering::Release);
+        });
+        drop(begun);
+    }
+
     /// Makes everything durable. `folders` are the paths of all directories of the tree, itself too.
     pub fn sync<'p>(&self, folders: impl Iterator<Item = &'p str>) -> Result<()> {
-        if self.at_once {
-            let done = self.core.disk.sync_file_system(self.core.dir.as_fd());
+        if let Some(dir) = &self.at_once {
+            let done = self.core.disk.sync_file_system(dir.as_fd());
             return done.map_err(Error::io("sync", "the file system"));
         }
         for path in folders {
@@ -135,10 +164,11 @@ impl NewFile<'_> {
 
     /// Closes the file; what identifies its content is returned.
     pub fn finish(self) -> Result<Identity> {
-        if !self.tree.at_once {
+        if self.tree.at_once.is_none() {
             self.tree.core.disk.sync_data(&self.file).map_err(Error::io("sync", self.path))?;
         }
         let stat = rustix::fs::fstat(&self.file).map_err(Error::errno("look at", self.path))?;
+        self.tree.count(stat.st_size as u64);
         Ok(Identity::of(&stat))
     }
 }
@@ -154,13 +184,13 @@ pub fn reserve_ids(cell: &Cell, count: usize) -> Result<ResourceId> {
     }))
 }
 
-/// Writes rows in one transaction, and what else `also` writes.
+/// Writes rows in one transaction that need not be durable before what shows them is, and what else `also` writes.
 pub fn write_rows(
     cell: &Cell,
     mut rows: Vec<NewRow>,
     mut also: impl FnMut(&Context<'_>) -> Result<()> + Send + 'static,
 ) -> Result<()> {
-    cell.change(Change(move |ctx: &Context<'_>| {
+    cell.change(HiddenChange(move |ctx: &Context<'_>| {
         let now = ctx.tx.now_ms();
         for NewRow { row, properties } in &mut rows {
             row.stamp = ctx.tx.next_stamp();

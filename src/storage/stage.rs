@@ -78,6 +78,13 @@ pub struct Riding {
     pub(crate) file: Arc<File>,
 }
 
+/// Gives up the bytes of a file without a name, so that no sync writes them any more. Who still reads it finds it empty.
+pub fn discard(file: &File) {
+    if let Err(e) = file.set_len(0) {
+        tracing::warn!(error = %e, "a file that is not needed any more keeps its bytes");
+    }
+}
+
 impl Cell {
     /// Begins to receive a file.
     pub fn upload(&self) -> Upload {

@@ -95,6 +95,11 @@ pub trait Operation: Send + 'static {
     /// Checks and changes the rows inside the transaction. An error takes back what it wrote.
     fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<Self::Output>>;
 
+    /// Whether nobody hears of it before a later operation is durable, so that its own commit need not be.
+    fn waits_for_another(&self) -> bool {
+        false
+    }
+
     /// Told once the operation's commit may have reached the disk: what it staged belongs to the rows now.
     fn committed(&mut self) {}
 }
@@ -107,6 +112,21 @@ impl<T: Send + 'static, F: FnMut(&Context<'_>) -> Result<T> + Send + 'static> Op
 
     fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<T>> {
         (self.0)(ctx).map(Decision::rows)
+    }
+}
+
+/// A change of rows that nobody sees until a later operation shows them.
+pub struct HiddenChange<F>(pub F);
+
+impl<T: Send + 'static, F: FnMut(&Context<'_>) -> Result<T> + Send + 'static> Operation for HiddenChange<F> {
+    type Output = T;
+
+    fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<T>> {
+        (self.0)(ctx).map(Decision::rows)
+    }
+
+    fn waits_for_another(&self) -> bool {
+        true
     }
 }
 
@@ -129,6 +149,7 @@ impl<T: Send + 'static, F: FnMut(&Context<'_>) -> Result<T> + Send + 'static> Op
 trait Queued: Send {
     fn footprint(&self) -> Footprint;
     fn decide(&mut self, ctx: &Context<'_>) -> Result<Plan>;
+    fn waits_for_another(&self) -> bool;
     fn committed(&mut self);
     fn answer(self: Box<Self>, result: Result<()>);
 }
@@ -158,6 +179,10 @@ impl<O: Operation> Queued for Slot<O> {
         let Decision { op, id, steps, undo, touched, content, output } = self.operation.decide(ctx)?;
         self.output = Some(output);
         Ok(Plan { op, id, steps, undo, touched, content })
+    }
+
+    fn waits_for_another(&self) -> bool {
+        self.operation.waits_for_another()
     }
 
     fn committed(&mut self) {

@@ -44,13 +44,13 @@ impl<'i> Roles<'i> {
         Self { cell, cell_urls, box_name, found: HashMap::new() }
     }
 
-    /// The list of a resource, with its roles.
+    /// The list of a resource, with its roles; none if it says nothing, as a new resource has none.
     pub(super) fn resolve(
         &mut self,
         document: &AclDocument,
         resource: i64,
         objects: &Objects,
-    ) -> Result<PlannedAcl, Refused> {
+    ) -> Result<Option<PlannedAcl>, Refused> {
         let mut aces = Vec::with_capacity(document.aces.len());
         for ace in &document.aces {
             let grantee = match &ace.principal {
@@ -60,7 +60,8 @@ impl<'i> Roles<'i> {
             aces.push((grantee, ace.privileges.bits() as i64));
         }
         let require_schema = document.require_schema_authz.map(|authz| authz.name().to_owned());
-        Ok(PlannedAcl { resource, require_schema, aces })
+        let any = !aces.is_empty() || require_schema.is_some();
+        Ok(any.then_some(PlannedAcl { resource, require_schema, aces }))
     }
 
     fn grantee(&mut self, href: &str, objects: &Objects) -> Result<Grantee, Refused> {

@@ -39,6 +39,11 @@ impl BarFile {
         &self.archive.entries()[index]
     }
 
+    /// Gives up the members' bytes: nothing will be read any more.
+    pub(super) fn discard(&self) {
+        storage::stage::discard(self.archive.source());
+    }
+
     pub(super) fn archive(&self) -> &Archive<File> {
         &self.archive
     }

@@ -121,7 +121,7 @@ impl Work<'_> {
                     children[parent] += 1;
                     let acl = declaration.acl.as_ref().map_err(Clone::clone)?;
                     if let Some(acl) = acl {
-                        self.acls.push(self.roles.resolve(acl, self.declared.id(at), &self.objects)?);
+                        self.acls.extend(self.roles.resolve(acl, self.declared.id(at), &self.objects)?);
                     }
                     Ok(Some(at))
                 }

@@ -129,7 +129,7 @@ impl Work<'_> {
         if let Some(acl) = acl {
             let id = self.declared.id(at);
             let planned = self.roles.resolve(&acl, id, &self.objects).map_err(|refused| refused.of(object))?;
-            self.acls.push(planned);
+            self.acls.extend(planned);
         }
         Ok(())
     }

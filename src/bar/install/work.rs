@@ -152,6 +152,7 @@ impl<'i> Work<'i> {
     /// Completes rows and tree, durably: after this they can be shown.
     pub(super) fn seal(&mut self) -> Result<(), Failure> {
         self.write_rows()?;
+        self.install.bar.discard();
         let folders = self.declared.folders();
         let mut counts = vec![(self.install.begun.cell_box.id, self.declared.children_of_box(), "")];
         counts.extend(folders.iter().map(|f| (f.id, f.children, f.path)));

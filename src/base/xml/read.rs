@@ -26,6 +26,8 @@ pub struct Reader<'a> {
     scope: Vec<(String, String, usize)>,
     root: Element,
     elements: usize,
+    /// Blank text in so many levels of elements below the root is not kept.
+    structure: usize,
     ended: bool,
 }
 
@@ -37,7 +39,7 @@ impl<'a> Reader<'a> {
         }
         let text = std::str::from_utf8(bytes).map_err(|_| XmlError::Encoding)?;
         let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
-        if let Some((position, _)) = text.char_indices().find(|(_, c)| !is_char(*c)) {
+        if let Some(position) = foreign_character(text) {
             return Err(malformed("a character that XML does not have", position as u64));
         }
         let mut reader = Self {
@@ -46,10 +48,18 @@ impl<'a> Reader<'a> {
             scope: Vec::new(),
             root: Element::default(),
             elements: 0,
+            structure: 0,
             ended: false,
         };
         reader.open()?;
         Ok(reader)
+    }
+
+    /// Leaves out blank text that stands directly in an element of the first `levels` levels below the root: where elements alone
+    /// have a meaning, most of a document is such text.
+    pub fn without_blanks(mut self, levels: usize) -> Self {
+        self.structure = levels;
+        self
     }
 
     /// The root, without children.
@@ -128,6 +138,7 @@ impl<'a> Reader<'a> {
                     self.leave(open.len() + 1);
                     Node::Element(element)
                 }
+                Event::Text(text) if (1..=self.structure).contains(&open.len()) && is_blank(&text) => continue,
                 Event::Text(text) if text.contains("]]>") => return Err(self.error("]]> in text")),
                 Event::Text(text) => Node::Text(text.xml10_content().into_owned()),
                 Event::CData(text) => Node::Text(text.xml10_content().into_owned()),
@@ -256,6 +267,15 @@ impl<'a> Reader<'a> {
         };
         character.ok_or_else(|| self.error("a reference to something that is not defined"))
     }
+}
+
+/// Where the first character is that XML does not have. Nearly all text has none, and bytes tell that faster than characters.
+fn foreign_character(text: &str) -> Option<usize> {
+    let odd = |b: &u8| (*b < b' ' && !matches!(b, b'\t' | b'\n' | b'\r')) || *b == 0xEF;
+    if !text.as_bytes().iter().any(odd) {
+        return None;
+    }
+    text.char_indices().find(|(_, c)| !is_char(*c)).map(|(position, _)| position)
 }
 
 fn malformed(what: &str, position: u64) -> XmlError {

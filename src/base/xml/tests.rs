@@ -219,3 +219,14 @@ proptest! {
         let _ = parse(&bytes, LIMITS);
     }
 }
+
+#[test]
+fn blanks_between_structural_elements_are_left_out_and_others_kept() {
+    let text = b"<r> <a> <b> <c> </c> x </b> </a> </r>";
+    let mut reader = Reader::new(text, Limits::of(1000)).expect("a root").without_blanks(1);
+    let a = reader.next_child().expect("well-formed").expect("a child");
+    assert_eq!(a.children.len(), 1, "the blanks in a are gone: {a:?}");
+    let b = a.elements().next().expect("b");
+    assert_eq!(b.children.len(), 3, "those in b are not: {b:?}");
+    assert_eq!(b.elements().next().expect("c").text(), " ");
+}

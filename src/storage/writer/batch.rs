@@ -226,9 +226,9 @@ impl Writer {
             fail_all(batch, done, &e);
             return Err(e);
         }
-        let quiet = batch.is_empty();
+        let quiet = batch.iter().all(|operation| operation.waits_for_another());
         let begun = (|| {
-            // What only forgets settled rows need not be durable.
+            // What only forgets settled rows need not be durable either.
             self.set_durable(!quiet)?;
             run(&self.conn, "BEGIN IMMEDIATE")
         })();
