@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
@@ -17,6 +17,7 @@ use super::{App, router};
 use crate::base::id;
 use crate::web::auth::AccessContext;
 use crate::web::problem::{Code, Problem};
+use crate::web::pulse::Exchange;
 use crate::web::request_body::RequestBody;
 use crate::web::{Body, Request, Response, response};
 
@@ -48,8 +49,22 @@ struct Asking {
     headers: HeaderMap,
 }
 
+/// The answer to what is no request.
+pub(super) fn refusal(problem: Problem) -> Response {
+    let mut response = problem.respond(&HeaderMap::new());
+    cors::allow(response.headers_mut(), &Method::GET, &Method::GET, &HeaderMap::new());
+    response.headers_mut().insert(VERSION_HEADER, PERSONIUM_VERSION);
+    response
+}
+
 /// Answers one request. Never fails and never panics. `fragment`: the target had a `#`, which the URI has no longer.
-pub(crate) async fn answer(app: Arc<App>, peer: IpAddr, fragment: bool, request: http::Request<Incoming>) -> Answer {
+pub(crate) async fn answer(
+    app: Arc<App>,
+    peer: IpAddr,
+    fragment: bool,
+    exchange: Exchange,
+    request: http::Request<Incoming>,
+) -> Answer {
     let began = Instant::now();
     let (mut parts, body) = request.into_parts();
     let key = overrides::request_key(&parts.headers);
@@ -71,7 +86,9 @@ pub(crate) async fn answer(app: Arc<App>, peer: IpAddr, fragment: bool, request:
                     asking.headers = cors::and_form(&parts.headers);
                     line.method = parts.method.clone();
                     let options = asking.method == Method::OPTIONS;
-                    catch::panics(dispatch(app, peer, options, parts, path, key, RequestBody::new(body))).await
+                    let silence = Duration::from_secs(app.config.connections.silence_s);
+                    let body = RequestBody::new(body, Arc::clone(exchange.pulse()), silence);
+                    catch::panics(dispatch(app, peer, options, parts, path, key, body)).await
                 }
                 Err(problem) => Err(problem),
             }
@@ -87,7 +104,7 @@ pub(crate) async fn answer(app: Arc<App>, peer: IpAddr, fragment: bool, request:
     });
     let response = finish(response, &asking).await;
     line.status = response.status();
-    response.map(|body| Logged::new(body, line))
+    response.map(|body| Logged::new(body, line, exchange))
 }
 
 /// From the overrides to the routes. `options`: the real method is OPTIONS.

@@ -1,8 +1,8 @@
 //! Bodies over a blocking reader: files, log files and archives that are made while they are read.
 //!
 //! Small bodies are read at once, so that their errors are answers. Large ones are read in the blocking pool in chunks of
-//! 256 KiB, one chunk ahead of the client, into buffers that are used again; a read that fails or comes up short breaks the
-//! connection.
+//! 256 KiB (less where there are many bodies), one chunk ahead of the client, into buffers that are used again; a read that
+//! fails or comes up short breaks the connection.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -19,6 +19,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::body::{Body, BodyError};
 use super::range::{Multipart, Span};
+use super::share::Share;
 
 /// Up to here a body is read in one go.
 const AT_ONCE: u64 = 64 * 1024;
@@ -125,7 +126,8 @@ struct Chunk {
 impl Chunk {
     /// `length` bytes of whatever was there before.
     fn new(spare: &Spare, length: usize) -> Self {
-        let mut buffer = locked(spare).pop().unwrap_or_default();
+        // One that was made when there were fewer bodies is too large to be kept.
+        let mut buffer = locked(spare).pop().filter(|b| b.capacity() <= 2 * length).unwrap_or_default();
         buffer.resize(length, 0);
         Self { buffer, spare: spare.clone() }
     }
@@ -152,12 +154,14 @@ struct FileBody<R> {
     reader: Option<R>,
     job: Option<Job<R>>,
     spare: Spare,
+    share: Share,
 }
 
 impl<R: ReadAt> FileBody<R> {
     fn new(reader: R, segments: Vec<Segment>, left: u64) -> Self {
         let segments = segments.into_iter().filter(|s| s.length() > 0).collect();
-        let mut body = Self { segments, left, reader: Some(reader), job: None, spare: Spare::default() };
+        let mut body =
+            Self { segments, left, reader: Some(reader), job: None, spare: Spare::default(), share: Share::take() };
         body.read_ahead();
         body
     }
@@ -166,7 +170,7 @@ impl<R: ReadAt> FileBody<R> {
     fn read_ahead(&mut self) {
         let Some(Segment::Content { offset, length }) = self.segments.front_mut() else { return };
         let Some(mut reader) = self.reader.take() else { return };
-        let (at, n) = (*offset, CHUNK.min(*length));
+        let (at, n) = (*offset, (self.share.of(CHUNK as usize) as u64).min(*length));
         *offset += n;
         *length -= n;
         if *length == 0 {
