@@ -5,6 +5,7 @@
 //! Answer: errors become bodies · compression · HEAD loses its body · CORS and version headers · one line in the log.
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -88,7 +89,9 @@ pub(crate) async fn answer(
                     let options = asking.method == Method::OPTIONS;
                     let silence = Duration::from_secs(app.config.connections.silence_s);
                     let body = RequestBody::new(body, Arc::clone(exchange.pulse()), silence);
-                    catch::panics(dispatch(app, peer, options, parts, path, key, body)).await
+                    // Moving the handler would copy kilobytes.
+                    let handler = pin!(dispatch(app, peer, options, parts, path, key, body));
+                    catch::panics(handler).await
                 }
                 Err(problem) => Err(problem),
             }
