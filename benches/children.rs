@@ -165,13 +165,45 @@ impl Nginx {
         let child =
             command.arg("-p").arg(&prefix).arg("-c").arg(&file).stdin(Stdio::null()).stderr(Stdio::null()).spawn()?;
         let process = Process(child);
-        let begin = Instant::now();
-        while TcpStream::connect(address).is_err() {
-            if begin.elapsed() > Duration::from_secs(5) {
-                return Err("nginx does not listen".into());
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_for(address, "nginx")?;
         Ok(Self { process, address })
     }
+}
+
+/// lighttpd, serving a directory.
+pub struct Lighttpd {
+    pub process: Process,
+    pub address: SocketAddr,
+}
+
+impl Lighttpd {
+    pub fn start(dir: &Path, served: &Path) -> Result<Self> {
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let config = format!(
+            "server.document-root = \"{}\"\nserver.bind = \"{}\"\nserver.port = {}\n\
+             server.max-keep-alive-requests = 65535\n",
+            served.display(),
+            address.ip(),
+            address.port(),
+        );
+        let file = dir.join("lighttpd.conf");
+        fs::write(&file, config)?;
+        let program = ["/usr/sbin/lighttpd", "/usr/bin/lighttpd"].into_iter().find(|p| Path::new(p).exists());
+        let mut command = Command::new(program.unwrap_or("lighttpd"));
+        let child = command.arg("-D").arg("-f").arg(&file).stdin(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let process = Process(child);
+        wait_for(address, "lighttpd")?;
+        Ok(Self { process, address })
+    }
+}
+
+fn wait_for(address: SocketAddr, name: &str) -> Result<()> {
+    let begin = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        if begin.elapsed() > Duration::from_secs(5) {
+            return Err(format!("{name} does not listen").into());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
 }

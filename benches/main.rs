@@ -11,6 +11,7 @@ mod children;
 mod data;
 mod export;
 mod first_byte;
+mod get;
 mod http;
 mod install;
 mod options;
@@ -33,6 +34,7 @@ type Section = fn(&Options) -> Result<Vec<Row>>;
 const SECTIONS: &[(&str, Section)] = &[
     ("export", export::rows),
     ("first", first_byte::rows),
+    ("get", get::rows),
     ("put", put::rows),
     ("install", install::rows),
     ("tree", tree::rows),

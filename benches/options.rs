@@ -9,7 +9,7 @@ const USAGE: &str = "benches/run [--dir DIR] [--rounds N] [--only SECTION,…] [
 
   --dir DIR        where units and peers keep their files (target/bench); on a tmpfs it shows the cost of software alone
   --rounds N       measured rounds (3)
-  --only SECTION   some of: export, first, put, install, tree
+  --only SECTION   some of: export, first, get, put, install, tree
   --scale PERCENT  of the usual number of files (100)
   --keep           leave the files of the last run
   --write          put the table into docs/benchmarks.md";

@@ -12,7 +12,8 @@ pub(crate) mod value;
 
 pub use error::ConfigError;
 pub use keys::{
-    Archive, Auth, CellExport, Config, Events, Export, Import, Install, KEYS, Key, Limits, Server, Storage, Webdav,
+    Archive, Auth, CellExport, Config, Connections, Events, Export, Import, Install, KEYS, Key, Limits, Server,
+    Storage, Webdav,
 };
 pub use sources::{Setting, Source, Sources};
 pub use value::{BaseUrl, CellUrls, Durability, Hosts, Network, Proxies, Reserve, Secret, Size};

@@ -57,7 +57,10 @@ pub struct Named {
 pub async fn route(app: &App, request: Request, named: Named) -> Result<Response, Problem> {
     let (request, body) = DavRequest::new(app, request, named);
     match request.method.as_str() {
-        "GET" | "HEAD" => run(move || get::get(&request)).await,
+        "GET" | "HEAD" => match get::get_now(&request) {
+            Some(response) => Ok(response),
+            None => run(move || get::get(&request)).await,
+        },
         "PUT" | "PATCH" => put::put(request, body).await,
         "MKCOL" => mkcol::mkcol(request, body).await,
         "DELETE" => delete::delete(request).await,

@@ -1,9 +1,14 @@
 //! The HTTP server: connections, the way of every request through the middleware, and the routes.
 
+mod connection;
+mod framing;
 pub mod listen;
 mod middleware;
-mod request_line;
+mod patience;
+mod refusal;
 mod router;
 pub mod shutdown;
+pub mod tls;
+mod wire;
 
 pub use crate::web::state::App;

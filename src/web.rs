@@ -8,11 +8,13 @@ pub mod file_body;
 pub mod headers;
 pub mod problem;
 pub mod public_url;
+pub mod pulse;
 pub mod range;
 pub mod representation;
 pub mod request;
 pub mod request_body;
 pub mod response;
+mod share;
 pub mod state;
 pub mod store_problem;
 

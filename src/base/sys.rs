@@ -1,11 +1,11 @@
-//! The only `unsafe` of the project: byte-range locks that belong to an open file and not to the process.
+//! The only `unsafe` of the project: system calls for which the crates used here have no safe wrapper.
 //!
-//! POSIX record locks vanish when any descriptor of the file is closed; the open-file-description locks of Linux do not,
-//! and no safe wrapper for them exists in the crates used here.
+//! Byte-range locks that belong to an open file and not to the process: POSIX record locks vanish when any descriptor of the
+//! file is closed, the open-file-description locks of Linux do not. And how much a socket has not yet handed over.
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
 /// How a byte is locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,9 +70,39 @@ pub fn byte_is_locked(file: &File, offset: u64) -> io::Result<bool> {
     Ok(libc::c_int::from(lock.l_type) != libc::F_UNLCK)
 }
 
+/// Bytes that were written to a TCP socket and that its peer has not acknowledged yet.
+#[allow(unsafe_code)]
+pub fn unacknowledged(socket: RawFd) -> io::Result<u64> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the command writes one `int` to where its argument points, which is valid for as long as the call runs; a
+    // descriptor that is closed or no socket makes it fail.
+    let result = unsafe { libc::ioctl(socket, libc::TIOCOUTQ, std::ptr::from_mut(&mut bytes)) };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(bytes.max(0) as u64) }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+
     use super::*;
+
+    #[test]
+    fn what_a_peer_does_not_take_is_unacknowledged() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let mut writer = TcpStream::connect(listener.local_addr().expect("an address")).expect("a connection");
+        let (mut reader, _) = listener.accept().expect("a connection");
+        writer.set_nonblocking(true).expect("not blocking");
+        while writer.write(&[0; 8192]).is_ok() {}
+        let before = unacknowledged(writer.as_raw_fd()).expect("a number");
+        assert!(before > 0);
+        let mut taken = 0;
+        while unacknowledged(writer.as_raw_fd()).expect("a number") == before {
+            taken += reader.read(&mut [0; 8192]).expect("bytes");
+            assert!(taken < 1 << 26, "nothing moves");
+        }
+        assert!(unacknowledged(-1).is_err());
+    }
 
     #[test]
     fn a_locked_byte_excludes_other_open_files() {

@@ -8,6 +8,7 @@ const AFTER: &str = "\
 Examples:
   cellar serve                                    a unit in ./unit, on http://127.0.0.1:8080/
   cellar serve --root /srv/unit --listen [::]:80  another place, every address
+  CELLAR_SERVER__TLS_CERT=cert.pem CELLAR_SERVER__TLS_KEY=key.pem cellar serve --listen [::]:443    HTTPS
   CELLAR_LIMITS__BAR_SIZE=1GiB cellar config      what would be in force
   cellar check --root /srv/unit                   whether anything is missing or was changed by hand
 

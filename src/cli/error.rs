@@ -4,6 +4,7 @@ use std::io;
 
 use super::exit::Exit;
 use crate::config::ConfigError;
+use crate::server::tls::TlsError;
 use crate::storage::Error as StoreError;
 use crate::storage::unit::OpenError;
 
@@ -16,8 +17,8 @@ pub(super) enum Error {
     Unit(#[from] OpenError),
     #[error("the log filter `{filter}` cannot be read: {message}")]
     LogFilter { filter: String, message: String },
-    #[error("TLS is not available yet: `server.tls_cert` and `server.tls_key` must be empty")]
-    Tls,
+    #[error("`server.tls_cert` and `server.tls_key`: {0}")]
+    Tls(#[from] TlsError),
     #[error("the environment variable {0} is set but empty, or no text")]
     Environment(&'static str),
     #[error("cannot listen on {address}: {source}")]
@@ -29,7 +30,7 @@ pub(super) enum Error {
 impl Error {
     pub(super) fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::LogFilter { .. } | Self::Tls | Self::Environment(_) | Self::Listen { .. } => {
+            Self::Config(_) | Self::LogFilter { .. } | Self::Tls(_) | Self::Environment(_) | Self::Listen { .. } => {
                 Exit::Refused
             }
             Self::Unit(OpenError::NoUnit(_)) => Exit::NoUnit,
@@ -47,7 +48,12 @@ impl Error {
 
     pub(super) fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Tls => Some("let a proxy in front of the server speak TLS, and set `server.public_url`"),
+            Self::Tls(TlsError::NoCertificate(_) | TlsError::NoKey(_)) => {
+                Some("a PEM file has lines such as `-----BEGIN CERTIFICATE-----` and `-----BEGIN PRIVATE KEY-----`")
+            }
+            Self::Tls(TlsError::Mismatch { .. }) => {
+                Some("the server's own certificate comes first in its file, before those of its authorities")
+            }
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 Some("another program has that port; `--listen 127.0.0.1:0` takes a free one")
             }

@@ -1,12 +1,11 @@
 //! `cellar serve`: opens the unit, listens, tells where, and serves until it is asked to end.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
+use tokio::runtime::Builder;
+use tokio::sync::Semaphore;
 
 use super::args::{LogArgs, ServeArgs};
 use super::error::Error;
@@ -17,6 +16,7 @@ use crate::config::{Config, Sources};
 use crate::server::App;
 use crate::server::listen::{self, Ended};
 use crate::server::shutdown::Signals;
+use crate::server::tls::Tls;
 use crate::storage::Unit;
 use crate::storage::cell::Limits;
 use crate::storage::unit::{OpenError, Role};
@@ -24,19 +24,27 @@ use crate::web::auth::UnitToken;
 
 const TOKEN_VARIABLE: &str = "CELLAR_UNIT_TOKEN";
 
+/// A large upload, and a listing that is read slowly, keep a thread for as long as they last. Threads come by need and go.
+const BLOCKING_THREADS: usize = 4096;
+
 pub(super) fn run(args: &ServeArgs, log_args: &LogArgs, printer: &Printer) -> Result<Exit, Error> {
     let config = Config::load(&Sources::of_process(args.config.as_deref())?)?;
     log::start(log_args)?;
-    if config.server.tls_cert.is_some() {
-        return Err(Error::Tls);
-    }
-    raise_descriptor_limit();
+    let tls = match (&config.server.tls_cert, &config.server.tls_key) {
+        (Some(cert), Some(key)) => Some(Tls::load(cert, key)?),
+        _ => None,
+    };
+    let most = most_connections(config.connections.max, raise_descriptor_limit());
     let unit = open_unit(args, &config)?;
     let token = unit_token(&unit)?;
     let app = Arc::new(App::new(config, token, unit.clone()));
     let installer = app.installer.clone();
-    let runtime = Runtime::new().map_err(|source| Error::System { op: "start the runtime", source })?;
-    let ended = runtime.block_on(serve(args, app, printer))?;
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()
+        .map_err(|source| Error::System { op: "start the runtime", source })?;
+    let ended = runtime.block_on(serve(args, app, tls, most, printer))?;
     match ended {
         Ended::Drained => {
             installer.close();
@@ -53,28 +61,58 @@ pub(super) fn run(args: &ServeArgs, log_args: &LogArgs, printer: &Printer) -> Re
     }
 }
 
-/// The usual limit of 1024 is for programs that use `select`; open cells and resumable archives of a busy unit need more.
-fn raise_descriptor_limit() {
+/// The usual limit of 1024 is for programs that use `select`; connections, open cells and resumable archives of a busy unit
+/// need more. Returns what the limit is now; none is no limit.
+fn raise_descriptor_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
-    if let Err(e) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::warn!(error = %e, "the limit of open files stays as it is");
+    match setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        Ok(()) => limit.maximum,
+        Err(e) => {
+            tracing::warn!(error = %e, "the limit of open files stays as it is");
+            limit.current
+        }
     }
 }
 
-async fn serve(args: &ServeArgs, app: Arc<App>, printer: &Printer) -> Result<Ended, Error> {
+/// How many connections there may be, so that a quarter of the descriptors is left for files.
+fn most_connections(wanted: u64, descriptors: Option<u64>) -> usize {
+    let most = descriptors.map_or(wanted, |descriptors| wanted.min(descriptors / 4 * 3)).max(1);
+    if most < wanted {
+        let descriptors = descriptors.unwrap_or(u64::MAX);
+        tracing::warn!(
+            wanted,
+            most,
+            descriptors,
+            "fewer connections than `connections.max`: too few open files are allowed"
+        );
+    }
+    usize::try_from(most).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
+}
+
+async fn serve(
+    args: &ServeArgs,
+    app: Arc<App>,
+    tls: Option<Tls>,
+    most: usize,
+    printer: &Printer,
+) -> Result<Ended, Error> {
     let mut signals = Signals::listen().map_err(|source| Error::System { op: "listen for signals", source })?;
     let failed = |source| Error::Listen { address: args.listen.clone(), source };
-    let listener = TcpListener::bind(&args.listen).await.map_err(failed)?;
+    let listener = listen::bind(&args.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, "passwords and tokens travel unencrypted: put a proxy with TLS in front");
+    if !address.ip().is_loopback() && tls.is_none() {
+        tracing::warn!(
+            %address,
+            "passwords and tokens travel unencrypted: set `server.tls_cert` and `server.tls_key`, or put a proxy with TLS in front"
+        );
     }
-    printer.data(&format!("listening on http://{address}/"))?;
+    let url = format!("{}://{address}/", if tls.is_some() { "https" } else { "http" });
+    printer.data(&format!("listening on {url}"))?;
     if printer.interactive() {
-        greet(printer, address, &app, &args.root);
+        greet(printer, url, &app, &args.root);
     }
     tokio::spawn(let_go_of_archives(app.clone()));
-    Ok(listen::serve(listener, app, &mut signals).await)
+    Ok(listen::serve(listener, app, tls, most, &mut signals).await)
 }
 
 /// Lets archives go that nobody has read for a while, so that what they pin can be removed; on a full disk, at once.
@@ -91,8 +129,8 @@ async fn let_go_of_archives(app: Arc<App>) {
 }
 
 /// Tells a person how to get in.
-fn greet(printer: &Printer, address: SocketAddr, app: &App, root: &Path) {
-    let url = app.config.server.public_url.as_ref().map_or_else(|| format!("http://{address}/"), ToString::to_string);
+fn greet(printer: &Printer, url: String, app: &App, root: &Path) {
+    let url = app.config.server.public_url.as_ref().map_or(url, ToString::to_string);
     let token = if std::env::var_os(TOKEN_VARIABLE).is_some() {
         format!("${TOKEN_VARIABLE}")
     } else {

@@ -55,10 +55,23 @@ keys! {
         cell_urls: CellUrls = "path",
         /// Addresses and networks whose Forwarded and X-Forwarded headers count.
         trusted_proxies: Proxies = "127.0.0.0/8,::1",
-        /// A PEM file with the certificate chain.
+        /// A PEM file with the certificate chain; with it the server speaks HTTPS. Read again when it changes.
         tls_cert: Option<PathBuf> = "",
-        /// A PEM file with the private key.
+        /// A PEM file with the private key of the certificate.
         tls_key: Option<PathBuf> = "",
+    }
+    /// Connections, and how long they are waited for.
+    connections: Connections {
+        /// The most connections at once, and at most three quarters of the open files that the system allows; more of them wait.
+        max: u64 = "20000",
+        /// Seconds for which a kept connection may ask nothing.
+        idle_s: u64 = "60",
+        /// Seconds that the request line and the headers of a request may take.
+        head_s: u64 = "30",
+        /// The largest request line and headers of a request, together.
+        head_size: Size = "64KiB",
+        /// Seconds for which a client may send nothing of a body, or take nothing of an answer, before its connection ends.
+        silence_s: u64 = "60",
     }
     /// What one request may bring.
     limits: Limits {
@@ -173,6 +186,15 @@ impl Config {
         }
         if server.tls_cert.is_some() != server.tls_key.is_some() {
             return Err(ConfigError::Conflict("`server.tls_cert` and `server.tls_key` need each other"));
+        }
+        let connections = &self.connections;
+        if [connections.max, connections.idle_s, connections.head_s, connections.silence_s].contains(&0) {
+            return Err(ConfigError::Conflict(
+                "`connections.max`, `connections.idle_s`, `connections.head_s` and `connections.silence_s` must be at least 1",
+            ));
+        }
+        if !(8 << 10..=16 << 20).contains(&connections.head_size.0) {
+            return Err(ConfigError::Conflict("`connections.head_size` must be from 8KiB to 16MiB"));
         }
         Ok(())
     }

@@ -66,6 +66,12 @@ fn values_that_cannot_be_meant_are_refused() {
         ("CELLAR_SERVER__PUBLIC_URL", "ftp://unit.example/"),
         ("CELLAR_SERVER__CELL_URLS", "host"),
         ("CELLAR_SERVER__TLS_CERT", "cert.pem"),
+        ("CELLAR_CONNECTIONS__MAX", "0"),
+        ("CELLAR_CONNECTIONS__IDLE_S", "0"),
+        ("CELLAR_CONNECTIONS__HEAD_S", "0.5"),
+        ("CELLAR_CONNECTIONS__SILENCE_S", "0"),
+        ("CELLAR_CONNECTIONS__HEAD_SIZE", "1KiB"),
+        ("CELLAR_CONNECTIONS__HEAD_SIZE", "1GiB"),
     ] {
         assert!(load("", &[(variable, text)]).is_err(), "{variable}={text}");
     }

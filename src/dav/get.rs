@@ -3,14 +3,18 @@
 //! ETag, length, type and bytes come from one opening of the file and belong together. What a browser would run as a page of
 //! this server is sandboxed.
 
+use std::fs::File;
+
 use http::StatusCode;
 use http::header::{CONTENT_SECURITY_POLICY, ETAG, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 
 use super::allow::not_allowed;
 use super::subject::{DavRequest, Subject};
+use super::{Named, access};
 use crate::storage::Error;
 use crate::storage::cell::Content;
 use crate::storage::database::Kind;
+use crate::web::file_body::{Now, ReadAt};
 use crate::web::problem::Problem;
 use crate::web::representation::Representation;
 use crate::web::{Response, response};
@@ -21,13 +25,28 @@ const PAGES: &[&str] = &["text/html", "application/xhtml+xml", "image/svg+xml", 
 pub(super) fn get(request: &DavRequest) -> Result<Response, Problem> {
     let subject = request.admit()?;
     match subject.cell.open_content(&subject.box_name, &subject.path) {
-        Ok(content) => file(request, content),
+        Ok(content) => {
+            subject.cell.was_read(&subject.box_name, &subject.path);
+            file(request, content, |file| file)
+        }
         Err(Error::IsCollection) => collection(&subject),
         Err(e) => Err(subject.problem(e)),
     }
 }
 
-fn file(request: &DavRequest, content: Content) -> Result<Response, Problem> {
+/// As [`get`], on a thread that must not wait: for a file that was read a moment ago. Nothing says nothing.
+pub(super) fn get_now(request: &DavRequest) -> Option<Response> {
+    let Named { cell, box_name, path } = &request.named;
+    let content = request.unit.cell_at_hand(cell)?.open_content_now(box_name, path)?;
+    access::authorize(request, &content.lookup.cell_box).ok()?;
+    file(request, content, Now).ok()
+}
+
+fn file<R: ReadAt + Unpin>(
+    request: &DavRequest,
+    content: Content,
+    reader: impl FnOnce(File) -> R,
+) -> Result<Response, Problem> {
     let Content { resource, file, .. } = content;
     let content_type = resource.content_type.clone().unwrap_or_else(|| "application/octet-stream".to_owned());
     let representation = Representation {
@@ -39,7 +58,7 @@ fn file(request: &DavRequest, content: Content) -> Result<Response, Problem> {
     };
     match representation.precondition(&request.headers)? {
         Some(not_modified) => Ok(not_modified),
-        None => representation.answer(request.method == http::Method::HEAD, &request.headers, || Ok(file)),
+        None => representation.answer(request.method == http::Method::HEAD, &request.headers, || Ok(reader(file))),
     }
 }
 

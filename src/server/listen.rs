@@ -1,43 +1,30 @@
-//! Connections: accepts them, speaks HTTP/1 on each in a task of its own, and ends them when the server ends.
+//! The listening socket: accepts connections as long as there is room for them, and ends them when the server ends.
 //!
-//! Only the head of a request has a time limit; a download may take as long as it likes. After an answer that did not read its
-//! request to the end, the rest is read away for a while, because closing at once would take the answer with it.
+//! Where there is no room, the connection that has been idle for longest makes some; where none is idle, new ones wait in the
+//! backlog of the system until one ends. Those that live are never disturbed.
 
-use std::convert::Infallible;
-use std::future::{Future, poll_fn};
-use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::Service;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::net::{TcpListener, TcpSocket, lookup_host};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
 
-use super::middleware::{self, Logged};
-use super::request_line::{Noticed, Watched};
+use super::App;
+use super::connection::{self, Crowd, Shared};
+use super::patience::Limits;
 use super::shutdown::Signals;
-use super::{App, middleware::Answer};
+use super::tls::Tls;
 
-/// How long a client may take for the head of a request, and a kept connection may be idle.
-const HEAD_TIME: Duration = Duration::from_mins(1);
-const HEAD_SIZE: usize = 64 * 1024;
-const HEADERS: usize = 200;
-
-/// How long what a client still sends after its answer is read away, in all and between two reads.
-const LINGER: Duration = Duration::from_secs(30);
-const LINGER_SILENCE: Duration = Duration::from_secs(3);
-
-/// As the first silence, where the server ends and the client probably has nothing more to say.
-const GRACE: Duration = Duration::from_millis(20);
+/// How many connections the system keeps until they are accepted; it may allow fewer.
+const BACKLOG: u32 = 4096;
 
 /// How long accepting rests when the process has no descriptor left.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+/// How often the log says that there is no room.
+const FULL_AGAIN: Duration = Duration::from_mins(1);
 
 /// How the server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,21 +35,69 @@ pub enum Ended {
     AtOnce,
 }
 
-/// Serves until a signal comes and the running requests are finished.
-pub async fn serve(listener: TcpListener, app: Arc<App>, signals: &mut Signals) -> Ended {
+/// Listens on the first address of `HOST:PORT` that can be had.
+pub async fn bind(address: &str) -> io::Result<TcpListener> {
+    let mut failure = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
+    for address in lookup_host(address).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        let listener = socket.and_then(|socket| {
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(BACKLOG)
+        });
+        match listener {
+            Ok(listener) => return Ok(listener),
+            Err(e) => failure = e,
+        }
+    }
+    Err(failure)
+}
+
+/// Serves until a signal comes and the running requests are finished. `most`: how many connections there may be.
+pub async fn serve(
+    listener: TcpListener,
+    app: Arc<App>,
+    tls: Option<Tls>,
+    most: usize,
+    signals: &mut Signals,
+) -> Ended {
     let (closing, _) = watch::channel(false);
+    let shared = Arc::new(Shared {
+        tls: tls.as_ref().map(Tls::acceptor),
+        limits: Limits::of(&app.config.connections),
+        head_size: app.config.connections.head_size.0 as usize,
+        crowd: Crowd::default(),
+        app,
+    });
+    if let Some(tls) = tls {
+        tokio::spawn(tls.follow());
+    }
+    let mut room = Room { places: Arc::new(Semaphore::new(most)), most, told: None };
     loop {
-        tokio::select! {
+        let accepted = tokio::select! {
             () = signals.next() => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    tokio::spawn(connection(stream, peer, Arc::clone(&app), closing.subscribe()));
-                }
-                Err(e) => {
-                    tracing::warn!(error = %e, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_REST).await;
-                }
-            },
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let place = tokio::select! {
+                    () = signals.next() => break,
+                    place = room.take(&shared.crowd) => place,
+                };
+                let (shared, closing) = (Arc::clone(&shared), closing.subscribe());
+                tokio::spawn(async move {
+                    connection::serve(stream, peer, shared, closing).await;
+                    drop(place);
+                });
+            }
+            // The client has gone again.
+            Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(e) => {
+                tracing::warn!(error = %e, "cannot accept a connection");
+                shared.crowd.ask();
+                tokio::time::sleep(ACCEPT_REST).await;
+                shared.crowd.waited();
+            }
         }
     }
     drop(listener);
@@ -74,75 +109,27 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, signals: &mut Signals) 
     }
 }
 
-/// Answers the requests of one connection.
-struct Requests {
-    app: Arc<App>,
-    peer: IpAddr,
-    noticed: Noticed,
+/// Places for connections.
+struct Room {
+    places: Arc<Semaphore>,
+    most: usize,
+    /// When the log last said that there is no room.
+    told: Option<Instant>,
 }
 
-impl Service<http::Request<Incoming>> for Requests {
-    type Response = http::Response<Logged>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
-
-    fn call(&self, request: http::Request<Incoming>) -> Self::Future {
-        let (app, peer) = (Arc::clone(&self.app), self.peer);
-        let target = request.uri().path_and_query().map_or("", http::uri::PathAndQuery::as_str);
-        let fragment = self.noticed.is_of(request.method(), target);
-        Box::pin(async move { Ok(middleware::answer(app, peer, fragment, request).await) })
-    }
-}
-
-async fn connection(stream: TcpStream, peer: SocketAddr, app: Arc<App>, mut closing: watch::Receiver<bool>) {
-    if let Err(e) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, error = %e, "cannot set TCP_NODELAY");
-    }
-    let (stream, noticed) = Watched::new(stream);
-    let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
-        .max_header_size(HEAD_SIZE)
-        .max_headers(HEADERS)
-        .serve_connection(TokioIo::new(stream), Requests { app, peer: peer.ip().to_canonical(), noticed });
-    let mut asked_to_close = false;
-    let result = loop {
-        tokio::select! {
-            result = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break result,
-            _ = closing.wait_for(|closing| *closing), if !asked_to_close => {
-                asked_to_close = true;
-                Pin::new(&mut connection).graceful_shutdown();
-            }
+impl Room {
+    /// Waits for a place; asks an idle connection for its own if there is none.
+    async fn take(&mut self, crowd: &Crowd) -> Option<OwnedSemaphorePermit> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Some(place);
         }
-    };
-    match result {
-        Ok(()) => {
-            let stream = connection.into_parts().io.into_inner().into_inner();
-            if asked_to_close {
-                linger(stream, GRACE).await;
-            } else {
-                tokio::select! {
-                    () = linger(stream, LINGER_SILENCE) => {}
-                    _ = closing.wait_for(|closing| *closing) => {}
-                }
-            }
+        if self.told.is_none_or(|told| told.elapsed() >= FULL_AGAIN) {
+            tracing::warn!(connections = self.most, "no room for more connections: idle ones end, new ones wait");
+            self.told = Some(Instant::now());
         }
-        Err(e) => tracing::debug!(%peer, error = %e, "a connection broke"),
+        crowd.ask();
+        let place = Arc::clone(&self.places).acquire_owned().await.ok();
+        crowd.waited();
+        place
     }
-}
-
-/// Ends our side, then reads away what the client still sends. `first`: how long to wait whether it sends anything.
-async fn linger(mut stream: TcpStream, first: Duration) {
-    if stream.shutdown().await.is_err() {
-        return;
-    }
-    let end = Instant::now() + LINGER;
-    let mut buffer = vec![0; 16 * 1024];
-    let read_away = async {
-        let mut silence = first;
-        while let Ok(Ok(1..)) = timeout(silence, stream.read(&mut buffer)).await {
-            silence = LINGER_SILENCE;
-        }
-    };
-    let _ = timeout_at(end, read_away).await;
 }

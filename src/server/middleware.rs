@@ -5,8 +5,9 @@
 //! Answer: errors become bodies · compression · HEAD loses its body · CORS and version headers · one line in the log.
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
@@ -17,6 +18,7 @@ use super::{App, router};
 use crate::base::id;
 use crate::web::auth::AccessContext;
 use crate::web::problem::{Code, Problem};
+use crate::web::pulse::Exchange;
 use crate::web::request_body::RequestBody;
 use crate::web::{Body, Request, Response, response};
 
@@ -48,8 +50,22 @@ struct Asking {
     headers: HeaderMap,
 }
 
+/// The answer to what is no request.
+pub(super) fn refusal(problem: Problem) -> Response {
+    let mut response = problem.respond(&HeaderMap::new());
+    cors::allow(response.headers_mut(), &Method::GET, &Method::GET, &HeaderMap::new());
+    response.headers_mut().insert(VERSION_HEADER, PERSONIUM_VERSION);
+    response
+}
+
 /// Answers one request. Never fails and never panics. `fragment`: the target had a `#`, which the URI has no longer.
-pub(crate) async fn answer(app: Arc<App>, peer: IpAddr, fragment: bool, request: http::Request<Incoming>) -> Answer {
+pub(crate) async fn answer(
+    app: Arc<App>,
+    peer: IpAddr,
+    fragment: bool,
+    exchange: Exchange,
+    request: http::Request<Incoming>,
+) -> Answer {
     let began = Instant::now();
     let (mut parts, body) = request.into_parts();
     let key = overrides::request_key(&parts.headers);
@@ -71,7 +87,11 @@ pub(crate) async fn answer(app: Arc<App>, peer: IpAddr, fragment: bool, request:
                     asking.headers = cors::and_form(&parts.headers);
                     line.method = parts.method.clone();
                     let options = asking.method == Method::OPTIONS;
-                    catch::panics(dispatch(app, peer, options, parts, path, key, RequestBody::new(body))).await
+                    let silence = Duration::from_secs(app.config.connections.silence_s);
+                    let body = RequestBody::new(body, Arc::clone(exchange.pulse()), silence);
+                    // Moving the handler would copy kilobytes.
+                    let handler = pin!(dispatch(app, peer, options, parts, path, key, body));
+                    catch::panics(handler).await
                 }
                 Err(problem) => Err(problem),
             }
@@ -87,7 +107,7 @@ pub(crate) async fn answer(app: Arc<App>, peer: IpAddr, fragment: bool, request:
     });
     let response = finish(response, &asking).await;
     line.status = response.status();
-    response.map(|body| Logged::new(body, line))
+    response.map(|body| Logged::new(body, line, exchange))
 }
 
 /// From the overrides to the routes. `options`: the real method is OPTIONS.

@@ -28,6 +28,8 @@ use crate::base::clock;
 use crate::base::id::{OwnerId, ResourceId};
 use crate::base::path::{ResourcePath, Segment};
 
+mod now;
+
 /// Limits that the store keeps.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags};
 
 /// Longest piece of a path given to the kernel at once.
 const PIECE: usize = 3900;
@@ -99,6 +99,23 @@ pub fn open_file(dir: BorrowedFd<'_>, path: &str) -> Result<(File, Stat), Errno>
     Ok((fd.into(), stat))
 }
 
+/// As [`open_file`], where every step of the path is in the kernel's memory; else nothing, as for any failure.
+pub fn open_file_now(dir: BorrowedFd<'_>, path: &str) -> Option<(File, Stat)> {
+    if path.len() > PIECE || OPENAT2_FORBIDDEN.load(Ordering::Relaxed) {
+        return None;
+    }
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV | ResolveFlags::CACHED;
+    let fd = rustix::fs::openat2(dir, path, flags, Mode::empty(), resolve).ok()?;
+    let stat = rustix::fs::fstat(&fd).ok()?;
+    (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile).then(|| (fd.into(), stat))
+}
+
+/// Reads what the kernel holds in memory of a file; `WouldBlock` where that is nothing of this.
+pub fn read_now(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+    Ok(rustix::io::preadv2(file, &mut [io::IoSliceMut::new(buf)], offset, ReadWriteFlags::NOWAIT)?)
+}
+
 /// The status of a name in a directory, links not followed; none if nothing is there.
 pub fn stat_name(dir: BorrowedFd<'_>, name: &str) -> Result<Option<Stat>, Errno> {
     match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -153,6 +170,25 @@ mod tests {
             assert_eq!(open_file(fd.as_fd(), bad).err(), Some(Errno::NOENT), "{bad}");
         }
         assert!(open_file(fd.as_fd(), "../x").is_err());
+    }
+
+    #[test]
+    fn what_is_in_memory_is_read_without_waiting() {
+        let (dir, fd) = world();
+        std::fs::write(dir.path().join("x"), b"content").expect("a file");
+        symlink("x", dir.path().join("link")).expect("a link");
+        open_file(fd.as_fd(), "x").expect("a file");
+        let (file, stat) = open_file_now(fd.as_fd(), "x").expect("what was just opened");
+        assert_eq!(stat.st_size, 7);
+        let mut buf = [0; 16];
+        // Some file systems never promise not to wait.
+        match read_now(&file, 3, &mut buf) {
+            Ok(n) => assert_eq!(&buf[..n], b"tent"),
+            Err(e) => assert!(matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EAGAIN)), "{e}"),
+        }
+        for bad in ["link", "none", "x/y", "../x"] {
+            assert!(open_file_now(fd.as_fd(), bad).is_none(), "{bad}");
+        }
     }
 
     #[test]

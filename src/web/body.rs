@@ -91,8 +91,9 @@ impl HttpBody for Body {
     }
 }
 
-/// How long a writer waits for a client that takes nothing: it may hold a moment of the rows meanwhile.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long a client may need for one frame: the writer may hold a moment of the rows meanwhile, which keeps the database from
+/// getting smaller. A client that takes nothing at all loses its connection earlier.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 enum Piece {
     Data(Bytes),
@@ -128,7 +129,7 @@ impl BodyWriter {
             Err(TrySendError::Closed(_)) => Err(gone()),
             Err(TrySendError::Full(piece)) => {
                 let sent = Handle::current().block_on(timeout(PATIENCE, self.sender.send(piece)));
-                sent.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing"))?
+                sent.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the client takes too little"))?
                     .map_err(|_| gone())
             }
         }

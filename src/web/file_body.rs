@@ -1,8 +1,8 @@
 //! Bodies over a blocking reader: files, log files and archives that are made while they are read.
 //!
 //! Small bodies are read at once, so that their errors are answers. Large ones are read in the blocking pool in chunks of
-//! 256 KiB, one chunk ahead of the client, into buffers that are used again; a read that fails or comes up short breaks the
-//! connection.
+//! 256 KiB (less where there are many bodies), one chunk ahead of the client, into buffers that are used again; a read that
+//! fails or comes up short breaks the connection.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -19,6 +19,8 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::body::{Body, BodyError};
 use super::range::{Multipart, Span};
+use super::share::Share;
+use crate::storage::tree::read_now;
 
 /// Up to here a body is read in one go.
 const AT_ONCE: u64 = 64 * 1024;
@@ -30,11 +32,29 @@ const CHUNK: u64 = 256 * 1024;
 pub trait ReadAt: Send + 'static {
     /// Reads some bytes at the offset: at least one, unless the end is reached or `buf` is empty.
     fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// As `read_at`, for a small body, which is read before its answer begins.
+    fn read_small(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.read_at(offset, buf)
+    }
 }
 
 impl ReadAt for File {
     fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         FileExt::read_at(self, buf, offset)
+    }
+}
+
+/// A file of which only what is in memory becomes a small body: for threads that must not wait.
+pub struct Now(pub File);
+
+impl ReadAt for Now {
+    fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        FileExt::read_at(&self.0, buf, offset)
+    }
+
+    fn read_small(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        read_now(&self.0, offset, buf)
     }
 }
 
@@ -72,7 +92,7 @@ impl Segment {
 }
 
 /// A body of these segments. Blocks while it reads a small one; an error here comes before anything was sent.
-/// Must be called within the runtime, in its blocking pool.
+/// Must be called within the runtime; in its blocking pool, unless the reader's `read_small` never waits.
 pub fn body(mut reader: impl ReadAt + Unpin, segments: Vec<Segment>) -> io::Result<Body> {
     let total: u64 = segments.iter().map(Segment::length).sum();
     if total > AT_ONCE {
@@ -85,16 +105,20 @@ pub fn body(mut reader: impl ReadAt + Unpin, segments: Vec<Segment>) -> io::Resu
             Segment::Content { offset, length } => {
                 let start = all.len();
                 all.resize(start + *length as usize, 0);
-                read_exact(&mut reader, *offset, &mut all[start..])?;
+                read_exact(*offset, &mut all[start..], |offset, buf| reader.read_small(offset, buf))?;
             }
         }
     }
     Ok(Body::Bytes(all.freeze()))
 }
 
-fn read_exact(reader: &mut impl ReadAt, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
+fn read_exact(
+    mut offset: u64,
+    mut buf: &mut [u8],
+    mut read: impl FnMut(u64, &mut [u8]) -> io::Result<usize>,
+) -> io::Result<()> {
     while !buf.is_empty() {
-        match reader.read_at(offset, buf) {
+        match read(offset, buf) {
             Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the content is shorter than it was")),
             Ok(n) => {
                 offset += n as u64;
@@ -125,7 +149,8 @@ struct Chunk {
 impl Chunk {
     /// `length` bytes of whatever was there before.
     fn new(spare: &Spare, length: usize) -> Self {
-        let mut buffer = locked(spare).pop().unwrap_or_default();
+        // One that was made when there were fewer bodies is too large to be kept.
+        let mut buffer = locked(spare).pop().filter(|b| b.capacity() <= 2 * length).unwrap_or_default();
         buffer.resize(length, 0);
         Self { buffer, spare: spare.clone() }
     }
@@ -152,12 +177,14 @@ struct FileBody<R> {
     reader: Option<R>,
     job: Option<Job<R>>,
     spare: Spare,
+    share: Share,
 }
 
 impl<R: ReadAt> FileBody<R> {
     fn new(reader: R, segments: Vec<Segment>, left: u64) -> Self {
         let segments = segments.into_iter().filter(|s| s.length() > 0).collect();
-        let mut body = Self { segments, left, reader: Some(reader), job: None, spare: Spare::default() };
+        let mut body =
+            Self { segments, left, reader: Some(reader), job: None, spare: Spare::default(), share: Share::take() };
         body.read_ahead();
         body
     }
@@ -166,7 +193,7 @@ impl<R: ReadAt> FileBody<R> {
     fn read_ahead(&mut self) {
         let Some(Segment::Content { offset, length }) = self.segments.front_mut() else { return };
         let Some(mut reader) = self.reader.take() else { return };
-        let (at, n) = (*offset, CHUNK.min(*length));
+        let (at, n) = (*offset, (self.share.of(CHUNK as usize) as u64).min(*length));
         *offset += n;
         *length -= n;
         if *length == 0 {
@@ -174,7 +201,8 @@ impl<R: ReadAt> FileBody<R> {
         }
         let mut chunk = Chunk::new(&self.spare, n as usize);
         self.job = Some(spawn_blocking(move || {
-            let result = read_exact(&mut reader, at, &mut chunk.buffer).map(|()| Bytes::from_owner(chunk));
+            let result = read_exact(at, &mut chunk.buffer, |offset, buf| reader.read_at(offset, buf))
+                .map(|()| Bytes::from_owner(chunk));
             (reader, result)
         }));
     }

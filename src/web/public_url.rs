@@ -31,6 +31,8 @@ pub struct PublicUrls {
     public: Option<Arc<BaseUrl>>,
     forms: CellUrls,
     trusted: Proxies,
+    /// What the server itself speaks.
+    scheme: &'static str,
 }
 
 /// What a request means: the unit, or something of a cell.
@@ -74,6 +76,7 @@ impl PublicUrls {
             public: server.public_url.clone().map(Arc::new),
             forms: server.cell_urls,
             trusted: server.trusted_proxies.clone(),
+            scheme: if server.tls_cert.is_some() { "https" } else { "http" },
         }
     }
 
@@ -140,7 +143,11 @@ impl PublicUrls {
                 }
             }
         }
-        let scheme = if scheme.is_some_and(|s| s.eq_ignore_ascii_case("https")) { "https" } else { "http" };
+        let scheme = match scheme {
+            Some(forwarded) if forwarded.eq_ignore_ascii_case("https") => "https",
+            Some(_) => "http",
+            None => self.scheme,
+        };
         let host =
             host.filter(|h| is_authority(h)).or(uri_authority).or_else(|| text(HOST)).filter(|h| is_authority(h));
         (scheme.to_owned(), authority(scheme, host.unwrap_or("localhost")))

@@ -1,8 +1,10 @@
 //! Request bodies: small ones read whole under a cap, large ones handed to a blocking writer in pieces of 256 KiB and more.
 //!
 //! A body ends only by its own end. One that breaks off, stalls or outgrows its cap is an error at its reader, so nothing that
-//! was received in part can pass as whole. Timeouts sit on single frames, never on a whole upload.
+//! was received in part can pass as whole. A body has stalled when its connection has brought no byte for a while; however
+//! slowly they come, an upload may take as long as it likes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -13,11 +15,10 @@ use tokio::time::timeout;
 
 use super::body::BodyError;
 use super::problem::{Code, Problem};
+use super::pulse::Pulse;
+use super::share::Share;
 
-/// How long a client may send nothing.
-const SILENCE: Duration = Duration::from_mins(1);
-
-/// How much is gathered before a blocking reader gets it.
+/// How much is gathered before a blocking reader gets it, unless there are many bodies.
 const PIECE: usize = 256 * 1024;
 
 /// How many pieces may wait for the disk.
@@ -47,25 +48,30 @@ impl From<RequestBodyError> for Problem {
 }
 
 /// The body of a request, not yet read.
-pub struct RequestBody<B = Incoming>(B);
+pub struct RequestBody<B = Incoming> {
+    body: B,
+    pulse: Arc<Pulse>,
+    silence: Duration,
+}
 
 impl<B> RequestBody<B>
 where
     B: HttpBody<Data = Bytes> + Unpin,
     B::Error: Into<BodyError>,
 {
-    pub fn new(body: B) -> Self {
-        Self(body)
+    /// `silence`: how long the connection may bring no byte while more of the body is awaited.
+    pub fn new(body: B, pulse: Arc<Pulse>, silence: Duration) -> Self {
+        Self { body, pulse, silence }
     }
 
     /// The length that the client announced; none for a chunked body.
     pub fn length(&self) -> Option<u64> {
-        self.0.size_hint().exact()
+        self.body.size_hint().exact()
     }
 
     /// Whether the request has no body, or one of length 0.
     pub fn is_empty(&self) -> bool {
-        self.0.is_end_stream() || self.length() == Some(0)
+        self.body.is_end_stream() || self.length() == Some(0)
     }
 
     /// Reads all of it; more than `limit` bytes are an error.
@@ -91,65 +97,79 @@ where
 
     /// Runs the job in the blocking pool with the pieces of this body; returns what the job returns.
     ///
-    /// A job that stops early ends the reading. More than `limit` bytes are an error at the job's end of the pieces.
+    /// A job that stops early ends the reading. More than `limit` bytes are an error at the job's end of the pieces. The job
+    /// begins when the first piece is there, so that a short body that comes slowly keeps no thread.
     pub async fn feed<T, F>(mut self, limit: Option<u64>, job: F) -> Result<T, Problem>
     where
         T: Send + 'static,
         F: FnOnce(Pieces) -> T + Send + 'static,
     {
         self.check_length(limit)?;
+        let (share, mut total) = (Share::take(), 0);
+        let mut piece = self.piece(limit, &mut total, share.of(PIECE)).await;
         let (sender, receiver) = mpsc::channel(WAITING);
         let pieces = Pieces { receiver, ended: false };
         let job = tokio::task::spawn_blocking(move || job(pieces));
-        let end = self.pump(limit, &sender).await;
-        // A job that no longer listens has its own reason to stop, which its result tells.
-        let _ = sender.send(end.map_or_else(Piece::Failed, |()| Piece::End)).await;
+        loop {
+            let (message, is_last) = match piece {
+                Ok(Some(data)) => (Piece::Data(data), false),
+                Ok(None) => (Piece::End, true),
+                Err(error) => (Piece::Failed(error), true),
+            };
+            // A job that no longer listens has its own reason to stop, which its result tells.
+            if sender.send(message).await.is_err() || is_last {
+                break;
+            }
+            piece = tokio::select! {
+                piece = self.piece(limit, &mut total, share.of(PIECE)) => piece,
+                () = sender.closed() => break,
+            };
+        }
         drop(sender);
         job.await.map_err(|e| Problem::internal(format_args!("a job in the blocking pool failed: {e}")))
     }
 
-    async fn pump(&mut self, limit: Option<u64>, sender: &mpsc::Sender<Piece>) -> Result<(), RequestBodyError> {
+    /// Gathers the next piece of about `size` bytes, none at the end. `total`: bytes of the body so far.
+    async fn piece(
+        &mut self,
+        limit: Option<u64>,
+        total: &mut u64,
+        size: usize,
+    ) -> Result<Option<Bytes>, RequestBodyError> {
         let mut gathered = BytesMut::new();
-        let mut total = 0_u64;
-        loop {
-            let data = tokio::select! {
-                data = self.next() => data?,
-                () = sender.closed() => return Ok(()),
-            };
-            total += data.as_ref().map_or(0, |d| d.len() as u64);
-            if let Some(limit) = limit.filter(|limit| total > *limit) {
+        while let Some(data) = self.next().await? {
+            *total += data.len() as u64;
+            if let Some(limit) = limit.filter(|limit| *total > *limit) {
                 return Err(RequestBodyError::TooLarge { limit });
             }
-            let piece = match data {
-                None if gathered.is_empty() => return Ok(()),
-                None => gathered.split().freeze(),
-                Some(data) if gathered.is_empty() && data.len() >= PIECE => data,
-                Some(data) => {
-                    gathered.extend_from_slice(&data);
-                    if gathered.len() < PIECE {
-                        continue;
-                    }
-                    gathered.split().freeze()
-                }
-            };
-            if sender.send(Piece::Data(piece)).await.is_err() {
-                return Ok(());
+            if gathered.is_empty() && data.len() >= size {
+                return Ok(Some(data));
+            }
+            gathered.extend_from_slice(&data);
+            if gathered.len() >= size {
+                break;
             }
         }
+        Ok(Some(gathered.freeze()).filter(|piece| !piece.is_empty()))
     }
 
     fn check_length(&self, limit: Option<u64>) -> Result<(), RequestBodyError> {
         match limit {
-            Some(limit) if self.0.size_hint().lower() > limit => Err(RequestBodyError::TooLarge { limit }),
+            Some(limit) if self.body.size_hint().lower() > limit => Err(RequestBodyError::TooLarge { limit }),
             _ => Ok(()),
         }
     }
 
     /// The next data, none at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, RequestBodyError> {
+        let mut patience = self.silence;
         loop {
-            match timeout(SILENCE, self.0.frame()).await {
-                Err(_) => return Err(RequestBodyError::Stalled),
+            match timeout(patience, self.body.frame()).await {
+                // A part of a frame, or of a record of TLS, is a sign of life that shows nowhere else.
+                Err(_) => match self.silence.checked_sub(self.pulse.silence()) {
+                    Some(left) if !left.is_zero() => patience = left,
+                    _ => return Err(RequestBodyError::Stalled),
+                },
                 Ok(None) => return Ok(None),
                 Ok(Some(Err(e))) => return Err(RequestBodyError::Incomplete(e.into().to_string())),
                 Ok(Some(Ok(frame))) => match frame.into_data() {
@@ -218,8 +238,16 @@ mod tests {
         }
     }
 
+    fn of<B>(body: B) -> RequestBody<B>
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+        B::Error: Into<BodyError>,
+    {
+        RequestBody::new(body, Arc::default(), Duration::from_mins(1))
+    }
+
     fn chunked(frames: Vec<Result<Frame<Bytes>, BodyError>>) -> RequestBody<Frames> {
-        RequestBody::new(Frames(frames.into_iter()))
+        of(Frames(frames.into_iter()))
     }
 
     #[allow(clippy::unnecessary_wraps, reason = "an item of a list that also has errors")]
@@ -231,7 +259,7 @@ mod tests {
     async fn a_small_body_is_read_under_its_cap() {
         assert_eq!(chunked(vec![data(3), data(0), data(4)]).read(7).await.expect("a body").len(), 7);
         assert!(matches!(chunked(vec![data(3), data(5)]).read(7).await, Err(RequestBodyError::TooLarge { limit: 7 })));
-        let full = RequestBody::new(Full::new(Bytes::from(vec![0; 9])));
+        let full = of(Full::new(Bytes::from(vec![0; 9])));
         assert!(matches!(full.read(8).await, Err(RequestBodyError::TooLarge { .. })));
     }
 
@@ -253,6 +281,33 @@ mod tests {
         let body = chunked(vec![data(300_000), data(300_000)]);
         let last = body.feed(Some(500_000), |pieces| pieces.last().expect("an item")).await.expect("a result");
         assert!(matches!(last, Err(RequestBodyError::TooLarge { .. })));
+    }
+
+    /// Never brings a frame.
+    struct Silent;
+
+    impl HttpBody for Silent {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_stalls_only_when_its_connection_is_silent() {
+        let pulse = Arc::new(Pulse::default());
+        let silence = Duration::from_millis(40);
+        let read = tokio::spawn(RequestBody::new(Silent, pulse.clone(), silence).read(9));
+        let mut tick = tokio::time::interval(silence / 8);
+        for _ in 0..32 {
+            tick.tick().await;
+            pulse.hear();
+        }
+        let alive = !read.is_finished();
+        assert!(matches!(read.await.expect("no panic"), Err(RequestBodyError::Stalled)));
+        assert!(alive && pulse.silence() >= silence);
     }
 
     #[tokio::test]

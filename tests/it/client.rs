@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustix::net::sockopt::set_socket_recv_buffer_size;
+use rustix::net::{AddressFamily, SocketType, connect, socket};
 
 /// A server that is silent for so long hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -140,11 +142,22 @@ pub struct Connection {
 
 impl Connection {
     pub fn to(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("a connection");
+        Self::over(TcpStream::connect(address).expect("a connection"), address)
+    }
+
+    fn over(stream: TcpStream, address: SocketAddr) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_nodelay(true).expect("no delay");
         Self { stream: BufReader::new(stream), host: address.to_string() }
+    }
+
+    /// As `to`, with a small receive buffer: what is not read soon waits at the server.
+    pub fn narrow(address: SocketAddr) -> Self {
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        set_socket_recv_buffer_size(&socket, 8192).expect("a size");
+        connect(&socket, &address).expect("a connection");
+        Self::over(TcpStream::from(socket), address)
     }
 
     /// Sends a request and reads its whole answer.
@@ -211,6 +224,15 @@ impl Connection {
             let (name, value) = line.split_once(':').ok_or_else(|| invalid("a header", &line))?;
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
+    }
+
+    /// Whether the server sends something, or ends the connection, within that time.
+    pub fn hears_within(&mut self, time: Duration) -> bool {
+        self.stream.get_ref().set_read_timeout(Some(time)).expect("a timeout");
+        let heard = self.stream.fill_buf();
+        let silent = heard.is_err_and(|e| matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut));
+        self.stream.get_ref().set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        !silent
     }
 
     /// Reads some bytes of a body.

@@ -114,7 +114,9 @@ fn what_cannot_be_served_is_refused_with_a_reason() {
     let said = refusal(&["serve", "--root", root, "--listen", &address], &[]);
     assert!(said.contains(&address) && said.contains("hint:"), "{said}");
     let tls = [("CELLAR_SERVER__TLS_CERT", "c.pem"), ("CELLAR_SERVER__TLS_KEY", "k.pem")];
-    assert!(refusal(&["serve", "--root", root], &tls).contains("TLS is not available yet"));
+    assert!(
+        refusal(&["serve", "--root", root], &tls).contains("`server.tls_cert` and `server.tls_key`: cannot read c.pem")
+    );
     assert!(refusal(&["serve", "--root", root], &[("CELLAR_LOG", "=,=")]).contains("log filter"));
     refusal(&["no-such-verb"], &[]);
 }

@@ -6,11 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::client::{Connection, Reply, Request};
+
+/// What takes longer does not come.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The unit token of every test server.
 pub const TOKEN: &str = "the-unit-token";
@@ -35,6 +39,8 @@ pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
+    /// `http` or `https`.
+    scheme: &'static str,
     log: Arc<Mutex<String>>,
     log_reader: Option<JoinHandle<()>>,
     root: PathBuf,
@@ -58,8 +64,13 @@ impl Server {
 
     /// A server on a root that outlives it.
     pub fn at(root: &Path, environment: &[(&str, &str)]) -> Self {
+        Self::listening("127.0.0.1:0", root, environment)
+    }
+
+    /// As `at`, on another address.
+    pub fn listening(address: &str, root: &Path, environment: &[(&str, &str)]) -> Self {
         let mut child = cellar()
-            .args(["serve", "--listen", "127.0.0.1:0", "--root"])
+            .args(["serve", "--listen", address, "--root"])
             .arg(root)
             .env("CELLAR_UNIT_TOKEN", TOKEN)
             .envs(environment.iter().copied())
@@ -71,12 +82,15 @@ impl Server {
         let log_reader = Some(keep(child.stderr.take().expect("a pipe"), Arc::clone(&log)));
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
-        let address = line.trim_end().strip_prefix("listening on http://").and_then(|a| a.strip_suffix('/'));
-        let Some(address) = address.and_then(|a| a.parse().ok()) else {
+        let ready = ["http", "https"].into_iter().find_map(|scheme| {
+            let address = line.trim_end().strip_prefix(&format!("listening on {scheme}://"))?.strip_suffix('/')?;
+            Some((scheme, address.parse().ok()?))
+        });
+        let Some((scheme, address)) = ready else {
             let status = child.wait().expect("a status");
             panic!("no ready line but {line:?}, {status}; the log:\n{}", log.lock().expect("the log"));
         };
-        Self { child, address, log, log_reader, root: root.to_owned(), dir: None }
+        Self { child, address, scheme, log, log_reader, root: root.to_owned(), dir: None }
     }
 
     pub fn root(&self) -> &Path {
@@ -84,7 +98,7 @@ impl Server {
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}/", self.address)
+        format!("{}://{}/", self.scheme, self.address)
     }
 
     pub fn connect(&self) -> Connection {
@@ -110,8 +124,18 @@ impl Server {
         kill_process(self.pid(), signal).expect("the process is ours");
     }
 
-    fn pid(&self) -> Pid {
+    pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
+    }
+
+    /// Waits until the log has that text.
+    #[track_caller]
+    pub fn wait_for_log(&self, text: &str) {
+        let end = Instant::now() + PATIENCE;
+        while !self.log().contains(text) {
+            assert!(Instant::now() < end, "the log never has {text:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Waits until the program has ended.

@@ -11,6 +11,7 @@ use http::{Method, StatusCode};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::web::body::BodyError;
+use crate::web::pulse::Exchange;
 use crate::web::{Body, Problem};
 
 /// What is known of a request.
@@ -47,11 +48,12 @@ pub(crate) struct Logged {
     body: Body,
     line: Line,
     sent: u64,
+    exchange: Exchange,
 }
 
 impl Logged {
-    pub(super) fn new(body: Body, line: Line) -> Self {
-        Self { body, line, sent: 0 }
+    pub(super) fn new(body: Body, line: Line, exchange: Exchange) -> Self {
+        Self { body, line, sent: 0, exchange }
     }
 }
 
@@ -61,6 +63,7 @@ impl HttpBody for Logged {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
+        self.exchange.turn(polled.is_pending());
         match &polled {
             Poll::Ready(Some(Ok(frame))) => self.sent += frame.data_ref().map_or(0, |data| data.len() as u64),
             Poll::Ready(Some(Err(error))) => {

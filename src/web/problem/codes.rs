@@ -1,7 +1,7 @@
 //! The table of error codes. The status of a code is the three digits behind `PR`; templates have parameters `{0}`, `{1}`.
 //!
-//! Those for statuses 413, 423, 429, 502 and 507, `PR400-MC-0005`, `PR400-MC-0006`, `PR403-DV-0006`, `PR403-DV-0007` and
-//! `PR409-DV-0003` are our own, of the same form.
+//! Those for statuses 413, 414, 423, 429, 431, 502 and 507, `PR400-MC-0005` to `PR400-MC-0008`, `PR403-DV-0006`,
+//! `PR403-DV-0007` and `PR409-DV-0003` are our own, of the same form.
 
 macro_rules! codes {
     ($($name:ident $code:literal $template:literal)+) => {
@@ -50,6 +50,8 @@ codes! {
     SnapshotNotZip "PR400-MC-0004" "The specified snapshot file is not zip file."
     BodyIncomplete "PR400-MC-0005" "Request body is incomplete."
     TargetFragment "PR400-MC-0006" "The request target must not have a fragment."
+    RequestHead "PR400-MC-0007" "The request line or a header field is malformed."
+    PlainOnTls "PR400-MC-0008" "This port speaks HTTPS."
     UriNotRecognized "PR404-MC-0001" "URI is not recognized."
     MethodNotAllowed "PR405-MC-0001" "Method not allowed."
     RequestTimeout "PR408-MC-0001" "Request timeout in server."
@@ -57,8 +59,10 @@ codes! {
     OriginalCellExists "PR409-MC-0002" "Currently importing snapshot onto the original cell where the snapshot is exported is allowed. And, importing snapshot onto another cell is only allowed when the original cell no longer exists."
     PreconditionHeader "PR412-MC-0001" "Precondition failed [Header: {0}]."
     BodyTooLarge "PR413-MC-0001" "Request body is too large. The limit is [{0}] bytes."
+    TargetTooLong "PR414-MC-0001" "The request target is too long."
     MediaTypeUnsupported "PR415-MC-0001" "Unsupported media type."
     TooManyRequests "PR429-MC-0001" "Too many requests."
+    HeadTooLarge "PR431-MC-0001" "The header fields are too large or too many."
     MethodNotImplemented "PR501-MC-0001" "Method not implemented."
     NotImplemented "PR501-MC-0002" "Not implemented. [{0}]."
 

@@ -31,6 +31,38 @@ fn links_are_not_there() {
 }
 
 #[test]
+fn a_file_that_was_just_read_is_read_anew_whoever_changes_it() {
+    let drive = Drive::new();
+    drive.put("b/f", "one").expect(201);
+    let read = |expected: &str| {
+        let tags: Vec<_> = (0..4)
+            .map(|_| {
+                let got = drive.get("b/f").expect(200);
+                assert_eq!(got.text(), expected);
+                got.header("etag").expect("a tag").to_owned()
+            })
+            .collect();
+        assert!(tags.iter().all(|tag| *tag == tags[0]), "{tags:?}");
+        tags[0].clone()
+    };
+    let mut tags = vec![read("one")];
+    drive.put("b/f", "two").expect(204);
+    tags.push(read("two"));
+    std::fs::write(drive.on_disk("f"), b"three, by hand").expect("a file");
+    tags.push(read("three, by hand"));
+    tags.sort_unstable();
+    tags.dedup();
+    assert_eq!(tags.len(), 3);
+    drive.server.anonymous("GET", "/c/b/f").expect(401);
+    drive.moves("b/f", "b/g").expect(201);
+    drive.get("b/f").expect(404);
+    drive.put("b/f", "").expect(201);
+    read("");
+    drive.delete("b/f").expect(204);
+    drive.get("b/f").expect(404);
+}
+
+#[test]
 fn a_file_edited_in_place_gets_a_new_tag() {
     let drive = Drive::new();
     drive.put("b/f", "before").expect(201);
