@@ -20,7 +20,7 @@ use crate::storage::operation::{Guard, check_new};
 use crate::storage::stage::{IN_ROW, Staged};
 use crate::storage::{Error, Result as Stored};
 use crate::web::blocking::run;
-use crate::web::problem::Problem;
+use crate::web::problem::{Code, Problem};
 use crate::web::request_body::{Pieces, RequestBody};
 use crate::web::{Response, response};
 
@@ -29,6 +29,9 @@ const SMALL: u64 = 64 * 1024;
 
 /// The client's own modification time, in seconds since 1970, as ownCloud's and rclone's clients send it.
 const MTIME: HeaderName = HeaderName::from_static("x-oc-mtime");
+
+/// The length of a chunked body as macOS announces it. Some proxies lose such a body and send an empty one.
+const EXPECTED_LENGTH: HeaderName = HeaderName::from_static("x-expected-entity-length");
 
 type Answer = oneshot::Receiver<Stored<PutOutcome>>;
 
@@ -98,12 +101,15 @@ struct Prepared {
     gate: Gate,
     /// What the body is a part of, where it is.
     base: Option<Base>,
+    /// The length that the body must have.
+    expected: Option<u64>,
 }
 
 /// Everything that can be refused without the body.
 fn prepare(request: &DavRequest, subject: &Subject, length: Option<u64>) -> Result<Prepared, Problem> {
     let part = Part::of(request)?;
     mtime_ms(request)?;
+    let expected = expected_length(request)?;
     let gate = Gate::of(request)?;
     let lookup = subject.lookup()?;
     if let Some(row) = lookup.found() {
@@ -122,12 +128,12 @@ fn prepare(request: &DavRequest, subject: &Subject, length: Option<u64>) -> Resu
     gate.entity(&lookup)?;
     let base = part.map(|part| Base::open(subject, part, length)).transpose()?;
     let before = lookup.found().map_or(0, |row| row.size);
-    if let Some(length) = length.filter(|length| *length > SMALL) {
+    if let Some(length) = length.or(expected).filter(|length| *length > SMALL) {
         let length = i64::try_from(length).unwrap_or(i64::MAX);
         let growth = base.as_ref().map_or(length.saturating_sub(before), |base| base.growth(length as u64) as i64);
         subject.cell.check_room(growth).map_err(|e| subject.problem(e))?;
     }
-    Ok(Prepared { gate, base })
+    Ok(Prepared { gate, base, expected })
 }
 
 fn stage(
@@ -140,14 +146,20 @@ fn stage(
     }
     let failed = |e| subject.problem(e);
     let mut upload = subject.cell.upload();
+    let mut received = 0;
     for piece in pieces {
-        upload.write(&piece?).map_err(failed)?;
+        let piece = piece?;
+        received += piece.len() as u64;
+        upload.write(&piece).map_err(failed)?;
     }
-    upload.finish().map_err(failed)
+    match prepared.expected {
+        Some(expected) if expected != received => Err(Code::BodyIncomplete.into()),
+        _ => upload.finish().map_err(failed),
+    }
 }
 
 fn operation(request: &DavRequest, staged: Staged, prepared: Prepared) -> Result<Put, Problem> {
-    let Prepared { gate, base } = prepared;
+    let Prepared { gate, base, .. } = prepared;
     let etag = base.map(|base| base.etag());
     let guard: Guard = Box::new(move |view, lookup| {
         gate.check(view, lookup, Reach::Itself)?;
@@ -177,6 +189,14 @@ fn mtime_ms(request: &DavRequest) -> Result<Option<i64>, Problem> {
         Some(ms) if (0.0..=253_402_300_799_999.0).contains(&ms) => Ok(Some(ms as i64)),
         _ => Err(bad_header("X-OC-Mtime", text)),
     }
+}
+
+fn expected_length(request: &DavRequest) -> Result<Option<u64>, Problem> {
+    if !request.headers.contains_key(EXPECTED_LENGTH) {
+        return Ok(None);
+    }
+    let text = request.header(EXPECTED_LENGTH).unwrap_or_default();
+    text.parse().map(Some).map_err(|_| bad_header("X-Expected-Entity-Length", text))
 }
 
 fn respond(outcome: &PutOutcome, dated: bool) -> Response {

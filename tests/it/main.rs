@@ -8,6 +8,7 @@
 mod bars;
 mod cell;
 mod client;
+mod clients;
 mod command_line;
 mod connections;
 mod crash;

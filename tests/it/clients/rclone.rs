@@ -1,0 +1,149 @@
+//! rclone: synchronising both ways, its checks, modification times, and its own discovery of what names a server takes.
+
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::{assert_same_trees, listing, run, write_tree};
+use crate::dav::Drive;
+use crate::harness::TOKEN;
+
+/// A configured remote `cellar:`.
+pub(super) struct Rclone {
+    folder: TempDir,
+    config: String,
+    more: Vec<String>,
+}
+
+impl Rclone {
+    /// `vendor`: `owncloud` keeps modification times, `other` does not ask for them.
+    pub(super) fn new(url: &str, vendor: &str) -> Self {
+        let folder = TempDir::new().expect("a directory");
+        let config = folder.path().join("rclone.conf").to_str().expect("a path").to_owned();
+        let rclone = Self { folder, config, more: Vec::new() };
+        let (url, vendor) = (format!("url={url}"), format!("vendor={vendor}"));
+        rclone.run(&["config", "create", "cellar", "webdav", &url, &vendor, "user=unit", &format!("pass={TOKEN}")]);
+        rclone
+    }
+
+    /// With more arguments for every command.
+    pub(super) fn with(mut self, arguments: &[&str]) -> Self {
+        self.more.extend(arguments.iter().map(|a| (*a).to_owned()));
+        self
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("rclone");
+        command.args(["--config", &self.config, "--retries", "1", "--low-level-retries", "1"]).args(&self.more);
+        command.args(arguments).env("HOME", self.folder.path()).stdin(std::process::Stdio::null());
+        command
+    }
+
+    /// Runs rclone; what it says.
+    #[track_caller]
+    pub(super) fn run(&self, arguments: &[&str]) -> String {
+        run(&mut self.command(arguments)).expect_success()
+    }
+}
+
+pub(super) fn text(path: &Path) -> &str {
+    path.to_str().expect("a path")
+}
+
+/// Puts a tree on the drive, changes it there, and brings it back: at each step both sides are the same.
+pub(super) fn sync_both_ways(rclone: &Rclone, drive: &Drive) {
+    let (up, down) = (TempDir::new().expect("a directory"), TempDir::new().expect("a directory"));
+    let (up, down) = (up.path(), down.path());
+    write_tree(up);
+    let both = ["--create-empty-src-dirs"];
+    rclone.run(&[&["sync", text(up), "cellar:tree"][..], &both].concat());
+    assert_same_trees(up, &drive.on_disk("tree"));
+    rclone.run(&["check", "--download", text(up), "cellar:tree"]);
+    drive.put("b/tree/one", "changed on the drive").expect(204);
+    drive.delete("b/tree/nothing").expect(204);
+    drive.moves("b/tree/many", "b/tree/sub/many").expect(201);
+    rclone.run(&[&["sync", "cellar:tree", text(down)][..], &both].concat());
+    assert_same_trees(down, &drive.on_disk("tree"));
+    let told = rclone.run(&["check", "cellar:tree", text(down)]);
+    assert!(told.contains("0 differences found"), "{told}");
+    // What is only on the drive now goes.
+    rclone.run(&[&["sync", text(up), "cellar:tree"][..], &both].concat());
+    assert_eq!(listing(&drive.on_disk("tree")), listing(up));
+    rclone.run(&["check", "--download", text(up), "cellar:tree"]);
+}
+
+#[test]
+fn rclone_syncs_both_ways() {
+    let drive = Drive::new();
+    sync_both_ways(&Rclone::new(&drive.url("b/"), "other"), &drive);
+}
+
+#[test]
+fn rclone_syncs_both_ways_with_times() {
+    let drive = Drive::new();
+    sync_both_ways(&Rclone::new(&drive.url("b/"), "owncloud"), &drive);
+}
+
+#[test]
+fn rclone_keeps_modification_times() {
+    let drive = Drive::new();
+    let source = TempDir::new().expect("a directory");
+    let file = source.path().join("old file");
+    std::fs::write(&file, b"old").expect("a file");
+    run(Command::new("touch").args(["-d", "2011-12-13T14:15:16Z"]).arg(&file)).expect_success();
+    for vendor in ["owncloud", "nextcloud"] {
+        let rclone = Rclone::new(&drive.url("b/"), vendor);
+        let to = format!("cellar:{vendor}");
+        rclone.run(&["copy", text(source.path()), &to]);
+        let listed = rclone.run(&["lsjson", &to]);
+        let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+        let time = listed[0]["ModTime"].as_str().expect("a time");
+        assert!(time.starts_with("2011-12-13T14:15:16"), "{listed}");
+        // Nothing has to be sent twice.
+        let told = rclone.run(&["sync", "-v", text(source.path()), &to]);
+        assert!(!told.contains("Copied"), "{told}");
+        let back = TempDir::new().expect("a directory");
+        rclone.run(&["copy", &to, text(back.path())]);
+        let modified = back.path().join("old file").metadata().and_then(|m| m.modified()).expect("a time");
+        let seconds = modified.duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+        assert_eq!(seconds, 1_323_785_716);
+    }
+}
+
+#[test]
+fn rclone_moves_and_copies_on_the_server() {
+    let drive = Drive::new();
+    let rclone = Rclone::new(&drive.url("b/"), "owncloud");
+    drive.mkcol("b/d").expect(201);
+    drive.put("b/d/f", "content").expect(201);
+    rclone.run(&["copyto", "cellar:d/f", "cellar:copy of f"]);
+    rclone.run(&["moveto", "cellar:d", "cellar:moved/here"]);
+    let mut pipe = rclone.command(&["rcat", "cellar:piped", "--streaming-upload-cutoff", "0"]);
+    let mut upload = pipe.stdin(std::process::Stdio::piped()).spawn().expect("rclone");
+    std::io::Write::write_all(&mut upload.stdin.take().expect("a pipe"), b"piped content").expect("written");
+    assert!(upload.wait().expect("a status").success());
+    assert_eq!(drive.names("b"), ["copy%20of%20f", "moved", "piped"]);
+    assert_eq!(drive.text("b/moved/here/f"), "content");
+    rclone.run(&["purge", "cellar:moved"]);
+    assert_eq!(rclone.run(&["lsf", "cellar:"]), "copy of f\npiped\n");
+    let about: serde_json::Value = serde_json::from_str(&rclone.run(&["about", "--json", "cellar:"])).expect("JSON");
+    assert_eq!(about["used"], 20, "{about}");
+    assert!(about["free"].as_u64().is_some_and(|free| free > 0), "{about}");
+}
+
+#[test]
+fn rclone_finds_that_every_name_works() {
+    let drive = Drive::new();
+    let rclone = Rclone::new(&drive.url("b/"), "owncloud");
+    let checks = ["--check-normalization", "--check-streaming"];
+    let told = rclone.run(&[&["test", "info", "cellar:info"][..], &checks].concat());
+    for expected in [
+        "canWriteUnnormalized = true",
+        "canReadUnnormalized   = true",
+        "canReadRenormalized   = true",
+        "canStream = true",
+    ] {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+}
