@@ -1,7 +1,7 @@
 //! What somebody with a shell put into a box, changed or removed there, and how the rows learn of it.
 //!
 //! All of it runs in the writer, where every acknowledged rename is done: what rows and tree disagree about then was done by
-//! hand. Links, devices, FIFOs and sockets are as good as not there.
+//! hand. Links, devices, FIFOs, sockets and mounts are as good as not there.
 
 use std::collections::HashSet;
 use std::io::Read;
@@ -29,16 +29,24 @@ pub fn guess_type(name: &str) -> String {
 /// What stands under a name on disk, as far as it can be served.
 enum Found {
     Nothing,
-    /// A link, a device or the like.
+    /// A link, a device, a mount or the like.
     Odd,
     File(Stat),
     Directory(Stat),
 }
 
-fn look(dir: &OwnedFd, name: &str) -> Result<Found> {
-    let stat = tree::stat_name(dir.as_fd(), name).map_err(Error::errno("look at", name))?;
+/// Looks at a name. What has the inode of its row was looked at before.
+fn look(dir: &OwnedFd, name: &str, row: Option<&Resource>) -> Result<Found> {
+    let failed = || Error::errno("look at", name);
+    let stat = tree::stat_name(dir.as_fd(), name).map_err(failed())?;
     Ok(match stat {
         None => Found::Nothing,
+        Some(s)
+            if row.is_none_or(|row| row.ino != s.st_ino as i64)
+                && tree::is_mount(dir.as_fd(), name).map_err(failed())? =>
+        {
+            Found::Odd
+        }
         Some(s) => match FileType::from_raw_mode(s.st_mode) {
             FileType::RegularFile => Found::File(s),
             FileType::Directory => Found::Directory(s),
@@ -69,7 +77,39 @@ impl Context<'_> {
             return Ok(Some(found));
         }
         let nfc = segment.nfc();
-        if nfc == *segment { Ok(None) } else { self.settle_name(chain, nfc.as_str()) }
+        if nfc != *segment
+            && let Some(found) = self.settle_name(chain, nfc.as_str())?
+        {
+            return Ok(Some(found));
+        }
+        for name in self.other_forms(chain, &nfc)? {
+            if let Some(found) = self.settle_name(chain, &name)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The names in a collection that are this in NFC and not in it: those that the rows know, and those that somebody has
+    /// just put there.
+    fn other_forms(&self, chain: &[Resource], nfc: &Segment) -> Result<Vec<String>> {
+        if nfc.as_str().is_ascii() {
+            return Ok(Vec::new());
+        }
+        let parent = chain.last().expect("invariant: a chain has a root");
+        let mut forms = self.tx.aliases(parent.id, nfc.as_str())?;
+        let path = disk_path(chain);
+        let Ok(dir) = self.directory(&path) else { return Ok(forms) };
+        let stat = rustix::fs::fstat(&dir).map_err(Error::errno("look at", path.clone()))?;
+        if tree::mtime_ns(&stat) != self.core.known_mtime(parent) {
+            for (name, _) in tree::read_names(dir.as_fd()).map_err(Error::io("read", path))? {
+                let same = Segment::new(name.clone()).is_ok_and(|s| s != *nfc && s.nfc() == *nfc);
+                if same && !forms.contains(&name) {
+                    forms.push(name);
+                }
+            }
+        }
+        Ok(forms)
     }
 
     /// Makes the row of one name agree with the disk; returns it. `Exists` if something stands there that cannot be served.
@@ -82,7 +122,7 @@ impl Context<'_> {
             Err(e) if self.core.is_foreign() || chain.len() == 1 => return Err(e),
             Err(_) => return Ok(row),
         };
-        let found = look(&dir, name)?;
+        let found = look(&dir, name, row.as_ref())?;
         match (row, found) {
             (None, Found::Nothing | Found::Odd) => Ok(None),
             (Some(row), Found::Nothing | Found::Odd) => {
@@ -117,7 +157,7 @@ impl Context<'_> {
     /// Whether something that cannot be served stands under a name.
     pub fn is_odd(&self, chain: &[Resource], name: &str) -> Result<bool> {
         let dir = self.directory(&disk_path(chain))?;
-        Ok(matches!(look(&dir, name)?, Found::Odd))
+        Ok(matches!(look(&dir, name, None)?, Found::Odd))
     }
 
     fn new_row(&self, parent: &Resource, name: &str, kind: Kind) -> Resource {
@@ -268,7 +308,9 @@ impl Context<'_> {
     pub(crate) fn resolve(&self, box_name: &str, path: &ResourcePath) -> Result<Lookup> {
         let Some((parent, name)) = path.split() else { return self.tx.lookup(box_name, path) };
         let mut lookup = self.tx.lookup(box_name, &parent)?;
-        if lookup.missing > 0 && !lookup.nearest().is_file() {
+        // A collection that cannot be opened was removed, or has become a link or a mount.
+        let open = || self.directory(&lookup.disk_path()).is_ok();
+        if !lookup.nearest().is_file() && (lookup.missing > 0 || !open()) {
             lookup = self.look(box_name, &parent)?;
         }
         if lookup.missing > 0 || lookup.nearest().is_file() {

@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use rustix::fs::{Mode, OFlags};
 use tokio::sync::oneshot;
 
-use super::database::cell_box::{CellBox, Lookup};
+use super::database::cell_box::{CellBox, Lookup, disk_path};
 use super::database::{Resource, Tx, View, migration, schema};
 use super::disk::Disk;
 use super::error::{Error, Result};
@@ -351,7 +351,8 @@ impl Cell {
     /// Follows a path, noticing what somebody has put there or removed by hand.
     pub fn lookup(&self, box_name: &str, path: &ResourcePath) -> Result<Lookup> {
         let lookup = self.read(|v| v.lookup(box_name, path))?;
-        if lookup.missing == 0 || lookup.nearest().is_file() || self.agrees(&lookup)? {
+        let known = lookup.missing == 0 || lookup.nearest().is_file() || self.agrees(&lookup)?;
+        if known && self.forms_agree(&lookup, path)? {
             return Ok(lookup);
         }
         self.change(Look { box_name: box_name.to_owned(), path: path.clone() })
@@ -407,6 +408,18 @@ impl Cell {
             }
         }
         Ok(found)
+    }
+
+    /// Whether the rows know all names of the directories in which a name was found in another form than the one asked for:
+    /// somebody may have put one there that is exactly this.
+    fn forms_agree(&self, lookup: &Lookup, path: &ResourcePath) -> Result<bool> {
+        for (i, (row, asked)) in lookup.chain[1..].iter().zip(path.segments()).enumerate() {
+            let above = &lookup.chain[..=i];
+            if row.name != asked.as_str() && !self.directory_agrees(&disk_path(above), &lookup.chain[i])? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether the directory of the nearest collection is as the rows know it.
@@ -500,7 +513,7 @@ impl Cell {
         let mut todo = vec![root.chain];
         while let Some(chain) = todo.pop() {
             let collection = chain.last().expect("invariant: a chain has a root");
-            let agrees = self.directory_agrees(&super::database::cell_box::disk_path(&chain), collection)?;
+            let agrees = self.directory_agrees(&disk_path(&chain), collection)?;
             if !agrees {
                 let segments = chain[1..].iter().filter_map(|r| Segment::new(r.name.clone()).ok()).collect();
                 let path = ResourcePath::from_segments(segments);
@@ -554,7 +567,7 @@ impl Cell {
 fn where_now(v: &View<'_>, id: ResourceId) -> Result<Option<String>> {
     let Some((top, chain)) = v.chain(id)? else { return Ok(None) };
     match top {
-        schema::PARENT_BOXES => Ok(Some(super::database::cell_box::disk_path(&chain))),
+        schema::PARENT_BOXES => Ok(Some(disk_path(&chain))),
         schema::PARENT_TRASH => {
             let root = &chain[0];
             let found = v.all_gone()?.into_iter().find(|g| g.id == root.id && (g.tree || chain.len() == 1));

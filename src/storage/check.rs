@@ -42,7 +42,7 @@ pub enum Problem {
     Count,
     /// Something in `staging/` that no row names and no process uses.
     Litter,
-    /// A link, device, FIFO or socket, or a name that cannot be served. Reported only.
+    /// A link, device, FIFO, socket or mount, or a name that cannot be served. Reported only.
     NotServed,
     /// The cell's database cannot be read. Never mended.
     Unreadable,
@@ -144,6 +144,7 @@ impl Checker<'_> {
                 continue;
             }
             match rows.remove(&name) {
+                None if tree::is_mount(dir.as_fd(), &name).unwrap_or(false) => self.report(Problem::NotServed, at),
                 None => self.report(Problem::Unknown, at),
                 Some(row) if row.is_file() != (kind == FileType::RegularFile) => self.report(Problem::Changed, at),
                 Some(row) if row.is_file() => {

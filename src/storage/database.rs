@@ -1,6 +1,7 @@
 //! `cell.db`: everything about a cell that is not a user's byte. One file a family of tables; SQL appears nowhere else.
 
 pub mod acl;
+pub mod alias;
 pub mod cell_box;
 pub mod cell_root;
 pub mod changes;

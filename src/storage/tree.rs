@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, StatxAttributes, StatxFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
 /// Longest piece of a path given to the kernel at once.
@@ -121,6 +121,21 @@ pub fn stat_name(dir: BorrowedFd<'_>, name: &str) -> Result<Option<Stat>, Errno>
     match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => Ok(Some(stat)),
         Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Whether another file system, or another part of this one, is mounted at a name.
+pub fn is_mount(dir: BorrowedFd<'_>, name: &str) -> Result<bool, Errno> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    match rustix::fs::statx(dir, name, flags, StatxFlags::empty()) {
+        Ok(status) if status.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) => {
+            Ok(status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+        }
+        // Older kernels and sandboxes tell file systems apart, as `open_piece` does there.
+        Ok(_) | Err(Errno::NOSYS | Errno::PERM) => {
+            Ok(rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?.st_dev != rustix::fs::fstat(dir)?.st_dev)
+        }
         Err(e) => Err(e),
     }
 }

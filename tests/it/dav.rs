@@ -17,6 +17,7 @@ mod acl;
 mod across_cells;
 mod by_hand;
 mod collections;
+mod escapes;
 mod files;
 mod listing;
 mod locks;
@@ -75,6 +76,11 @@ impl Drive {
             });
             unit.cell("c").expect("the cell").change(create).expect("a role");
         });
+    }
+
+    /// Stops the server and starts it again.
+    pub fn restart(&mut self) {
+        self.server.restart(rustix::process::Signal::TERM);
     }
 
     /// The URL of a path below the cell.

@@ -44,6 +44,7 @@ pub struct Server {
     log: Arc<Mutex<String>>,
     log_reader: Option<JoinHandle<()>>,
     root: PathBuf,
+    environment: Vec<(String, String)>,
     /// Removed with this handle, unless the root was given.
     dir: Option<TempDir>,
 }
@@ -90,7 +91,19 @@ impl Server {
             let status = child.wait().expect("a status");
             panic!("no ready line but {line:?}, {status}; the log:\n{}", log.lock().expect("the log"));
         };
-        Self { child, address, scheme, log, log_reader, root: root.to_owned(), dir: None }
+        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Self { child, address, scheme, log, log_reader, root: root.to_owned(), environment, dir: None }
+    }
+
+    /// Ends the program with a signal, and starts it anew on the same unit and another port.
+    pub fn restart(&mut self, signal: Signal) {
+        self.signal(signal);
+        let status = self.wait();
+        assert!(signal == Signal::KILL || status.success(), "{status}");
+        let environment: Vec<_> = self.environment.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let mut again = Self::at(&self.root, &environment);
+        again.dir = self.dir.take();
+        *self = again;
     }
 
     pub fn root(&self) -> &Path {

@@ -113,7 +113,7 @@ impl View<'_> {
         self.all("list boxes", sql!("SELECT ", COLUMNS, " FROM box ORDER BY name"), [], CellBox::from_row)
     }
 
-    /// Follows a path below a box. A name is looked up as given, then in NFC. The error is `BoxMissing`, or `Busy` while the
+    /// Follows a path below a box. A name is looked up as given, then in NFC, then whatever is the same in NFC. The error is `BoxMissing`, or `Busy` while the
     /// box is being installed.
     pub fn lookup(&self, box_name: &str, path: &ResourcePath) -> Result<Lookup> {
         let cell_box = self.cell_box(box_name)?.ok_or(Error::BoxMissing)?;
@@ -127,6 +127,9 @@ impl View<'_> {
                 let nfc = segment.nfc();
                 if nfc != *segment {
                     found = self.child(parent, nfc.as_str())?;
+                }
+                if found.is_none() {
+                    found = self.child_by_alias(parent, nfc.as_str())?;
                 }
             }
             match found {

@@ -6,6 +6,7 @@
 use rusqlite::{Connection, params};
 use serde::Deserialize;
 
+use super::alias;
 use super::pending::{Pending, Step, Undo};
 use super::schema::{FORMAT, PENDING};
 use crate::storage::error::{Error, Result};
@@ -21,6 +22,7 @@ pub fn migrate(conn: &Connection) -> Result<()> {
     let migrated = (|| {
         if format(conn)? < 2 {
             gather_pending(conn)?;
+            alias::create(conn).map_err(Error::database("migrate alias"))?;
         }
         conn.pragma_update(None, "user_version", FORMAT).map_err(Error::database("migrate"))
     })();
@@ -33,7 +35,7 @@ pub fn migrate(conn: &Connection) -> Result<()> {
     }
 }
 
-/// From 1 to 2: a row of `pending` holds the operations of a batch instead of one, and may hold contents.
+/// From 1 to 2, beside the new table of names: a row of `pending` holds the operations of a batch instead of one, and may hold contents.
 fn gather_pending(conn: &Connection) -> Result<()> {
     let failed = Error::database("migrate pending");
     let rows = (|| -> rusqlite::Result<Vec<_>> {

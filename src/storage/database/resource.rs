@@ -225,7 +225,7 @@ impl Tx<'_> {
             ],
         )?;
         self.count_bytes(r.bytes());
-        Ok(())
+        self.note_alias(r.parent, &r.name)
     }
 
     /// Writes the row of a resource at its place; the place itself (parent, name) must be the one in the table.
@@ -249,19 +249,20 @@ impl Tx<'_> {
 
     /// Puts a resource elsewhere; what is below it comes along.
     pub fn place_resource(&self, id: ResourceId, parent: ResourceId, name: &str, seq: i64) -> Result<()> {
+        self.drop_alias_of(id)?;
         self.run(
             "place a resource",
             "UPDATE resource SET parent=?2, name=?3, seq=?4, placed_seq=?4 WHERE id=?1",
             params![id, parent, name, seq],
         )?;
-        Ok(())
+        self.note_alias(parent, name)
     }
 
     pub fn remove_resource(&self, parent: ResourceId, name: &str) -> Result<()> {
         let query = "DELETE FROM resource WHERE parent=?1 AND name=?2 RETURNING iif(kind=2, size, 0)";
         let bytes = self.optional("remove a resource", query, params![parent, name], |row| row.get::<_, i64>(0))?;
         self.count_bytes(-bytes.unwrap_or(0));
-        Ok(())
+        self.drop_alias(parent, name)
     }
 
     /// Adds to the number of a collection's children.
@@ -341,6 +342,6 @@ impl Tx<'_> {
     /// Gives all children of one resource to another.
     pub fn adopt_children(&self, from: ResourceId, to: ResourceId) -> Result<()> {
         self.run("adopt children", "UPDATE resource SET parent=?2 WHERE parent=?1", params![from, to])?;
-        Ok(())
+        self.move_aliases(from, to)
     }
 }
