@@ -20,6 +20,7 @@ mod harness;
 mod layering;
 mod litmus;
 mod log;
+mod model;
 mod protocol;
 mod tls;
 mod unit;
