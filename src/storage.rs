@@ -19,6 +19,7 @@ pub mod log;
 pub mod operation;
 mod reap;
 pub mod space;
+mod sparse;
 pub mod spool;
 pub mod stage;
 pub mod tree;

@@ -87,10 +87,11 @@ pub(super) async fn put(request: DavRequest, body: RequestBody) -> Result<Respon
 /// the request, the long way tells what there is to say.
 fn at_once(request: &DavRequest, bytes: &Bytes) -> Option<Answer> {
     let plain = request.method == Method::PUT && !has_if(&request.headers) && matches!(Part::of(request), Ok(None));
+    let plain = plain && !request.headers.contains_key(EXPECTED_LENGTH);
     if !plain || bytes.len() > IN_ROW || !request.access.is_unit_admin() {
         return None;
     }
-    let prepared = Prepared { gate: Gate::of(request).ok()?, base: None };
+    let prepared = Prepared { gate: Gate::of(request).ok()?, base: None, expected: None };
     let cell = request.unit.cell_at_hand(&request.named.cell)?;
     let staged = cell.stage(bytes.clone()).ok()?;
     Some(cell.submit(operation(request, staged, prepared).ok()?))

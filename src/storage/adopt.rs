@@ -4,7 +4,6 @@
 //! hand. Links, devices, FIFOs, sockets and mounts are as good as not there.
 
 use std::collections::HashSet;
-use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{FileType, Stat};
@@ -14,6 +13,7 @@ use super::database::pending::Gone;
 use super::database::resource::{Kind, Resource};
 use super::database::schema::PARENT_TRASH;
 use super::error::{Error, Result};
+use super::sparse;
 use super::tree::{self, Identity};
 use super::writer::Context;
 use crate::base::path::{ResourcePath, Segment};
@@ -288,19 +288,7 @@ impl Context<'_> {
 fn same_crc(row: &Resource, dir: &OwnedFd, name: &str) -> bool {
     let Some(crc) = row.crc.filter(|_| row.size <= READ_TO_COMPARE) else { return false };
     let Ok((file, _)) = tree::open_file(dir.as_fd(), name) else { return false };
-    crc_of(file).is_ok_and(|c| c == crc)
-}
-
-/// The CRC-32 of everything a file holds.
-pub(crate) fn crc_of(mut file: std::fs::File) -> std::io::Result<u32> {
-    let mut hasher = crc32fast::Hasher::new();
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hasher.finalize()),
-            n => hasher.update(&buffer[..n]),
-        }
-    }
+    sparse::crc_of(file).is_ok_and(|c| c == crc)
 }
 
 impl Context<'_> {

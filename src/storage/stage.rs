@@ -11,10 +11,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::adopt::crc_of;
 use super::cell::{Cell, Core};
 use super::error::{Error, Result};
-use super::operation::copy::copy_bytes;
+use super::sparse;
 use super::tree::Identity;
 
 /// Content of at most so many bytes rides in the pending row.
@@ -134,7 +133,7 @@ impl Upload {
     /// Begins with a copy of other content; what is written goes over it from `at` on.
     pub fn begin_with(&mut self, original: &Original<'_>, at: u64) -> Result<()> {
         let Receiving { file, staged } = self.receiving()?;
-        copy_bytes(original.file, file, original.size).map_err(Error::io("copy into", staged.name.clone()))?;
+        sparse::copy(original.file, file, original.size).map_err(Error::io("copy into", staged.name.clone()))?;
         file.seek(SeekFrom::Start(at)).map_err(Error::io("seek in", staged.name.clone()))?;
         match original.crc.filter(|_| at == original.size) {
             Some(crc) => self.hasher = crc32fast::Hasher::new_with_initial_len(crc, original.size),
@@ -165,15 +164,14 @@ impl Upload {
     /// Ends the upload; its content is durable once an operation that takes it is.
     pub fn finish(self) -> Result<Staged> {
         let Self { core, gathered, file, hasher, patched } = self;
-        let Some(Receiving { mut file, mut staged }) = file else {
+        let Some(Receiving { file, mut staged }) = file else {
             return Ok(Staged::riding(core, gathered.into(), hasher.finalize()));
         };
         core.disk.sync_data(&file).map_err(Error::io("sync", staged.name.clone()))?;
         let stat = rustix::fs::fstat(&file).map_err(Error::errno("look at", staged.name.clone()))?;
         staged.identity = Identity::of(&stat);
         staged.crc = if patched {
-            let read = file.rewind().and_then(|()| crc_of(file));
-            read.map_err(Error::io("read", staged.name.clone()))?
+            sparse::crc_of(file).map_err(Error::io("read", staged.name.clone()))?
         } else {
             hasher.finalize()
         };

@@ -1,9 +1,6 @@
 //! COPY: a tree is built aside, below a hidden parent, from one moment of its source, and appears at once.
 
-use std::fs::File;
-use std::io;
-
-use rustix::io::Errno;
+use std::os::unix::fs::FileExt as _;
 
 use super::delete::park;
 use super::move_to::{MoveOutcome, Place, destination};
@@ -20,7 +17,8 @@ use crate::storage::database::resource::{HAS_ACL, HAS_PROPERTIES, Kind, Resource
 use crate::storage::database::schema::PARENT_HIDDEN;
 use crate::storage::error::{Error, Result};
 use crate::storage::generation::Pin;
-use crate::storage::stage::Staged;
+use crate::storage::sparse;
+use crate::storage::stage::{self, Staged};
 use crate::storage::writer::{Change, Context, Decision, Footprint, Operation};
 
 /// How much of the source is copied.
@@ -175,17 +173,13 @@ fn copy_file(
     let content = source.open_version(&Version::of(&row), &from.disk_path())?.ok_or(Error::Missing)?;
     drop(pin);
     let mut upload = target.upload();
-    let mut buffer = vec![0; (row.size.clamp(1, 1 << 20)) as usize];
-    let mut offset = 0;
-    while offset < row.size as u64 {
-        use std::os::unix::fs::FileExt;
-        match content.read_at(&mut buffer, offset).map_err(Error::io("read", row.name.clone()))? {
-            0 => return Err(Error::Inconsistent(format!("{} is shorter than its row says", row.name))),
-            n => {
-                upload.write(&buffer[..n])?;
-                offset += n as u64;
-            }
-        }
+    let size = row.size as u64;
+    if size <= stage::IN_ROW as u64 {
+        let mut bytes = vec![0; size as usize];
+        content.read_exact_at(&mut bytes, 0).map_err(Error::io("read", row.name.clone()))?;
+        upload.write(&bytes)?;
+    } else {
+        upload.begin_with(&stage::Original { file: &content, size, crc: row.crc }, size)?;
     }
     let staged = upload.finish()?;
     target.change(PlaceFile { to, overwrite, guard, staged, content_type: row.content_type, attachments })
@@ -374,7 +368,7 @@ impl<'c> Hidden<'c> {
             .open_version(&Version::of(&original.row), &original.path)?
             .ok_or_else(|| Error::Inconsistent(format!("{} was removed by hand", original.path)))?;
         let file = self.tree.create(path)?;
-        copy_bytes(&from, file.file(), row.size as u64).map_err(Error::io("copy", row.name.clone()))?;
+        sparse::copy(&from, file.file(), row.size as u64).map_err(Error::io("copy", row.name.clone()))?;
         let identity = file.finish()?;
         Ok(Resource { ino: identity.ino, size: identity.size, mtime_ns: identity.mtime_ns, ..row })
     }
@@ -391,36 +385,4 @@ impl Drop for Hidden<'_> {
             tracing::warn!(error = &e as &dyn std::error::Error, "a copy that failed is left to the next opening");
         }
     }
-}
-
-/// Copies bytes inside the kernel, sharing them where the file system can.
-pub(crate) fn copy_bytes(from: &File, to: &File, size: u64) -> io::Result<()> {
-    let (mut read, mut written) = (0, 0);
-    while written < size {
-        let rest = (size - written) as usize;
-        let n = match rustix::fs::copy_file_range(from, Some(&mut read), to, Some(&mut written), rest) {
-            Err(Errno::XDEV | Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => {
-                return copy_by_hand(from, to, written, size);
-            }
-            other => other?,
-        };
-        if n == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    Ok(())
-}
-
-fn copy_by_hand(from: &File, to: &File, mut at: u64, size: u64) -> io::Result<()> {
-    use std::os::unix::fs::FileExt;
-    let mut buffer = vec![0; 256 << 10];
-    while at < size {
-        let n = from.read_at(&mut buffer, at)?;
-        if n == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        to.write_all_at(&buffer[..n], at)?;
-        at += n as u64;
-    }
-    Ok(())
 }

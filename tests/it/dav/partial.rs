@@ -88,3 +88,36 @@ fn parts_that_cannot_be_read_are_refused() {
     assert!(options.header("allow").is_some_and(|a| a.contains("PATCH")));
     assert_eq!(options.header("accept-patch"), Some("application/x-sabredav-partialupdate"));
 }
+
+#[test]
+fn a_file_of_50_gb_that_is_mostly_holes_stays_one() {
+    use std::os::unix::fs::{FileExt, MetadataExt};
+    const SIZE: u64 = 50_000_000_000;
+    let drive = Drive::new();
+    let file = std::fs::File::create(drive.on_disk("disk.img")).expect("a file");
+    file.set_len(SIZE).expect("its length");
+    file.write_all_at(b"partition table", 512).expect("written");
+    let blocks = |name: &str| std::fs::metadata(drive.on_disk(name)).expect("a file").blocks();
+    let part =
+        |path: &str, range: &str| drive.send(on("GET", path).header("Range", range)).expect(206).text().to_owned();
+    assert_eq!(drive.propfind("b/disk.img", "0")[0].text("getcontentlength"), Some(SIZE.to_string()));
+    assert_eq!(part("b/disk.img", "bytes=512-526"), "partition table");
+    let patch = |update: &str, body: &'static str| {
+        let request = on("PATCH", "b/disk.img").header("X-Update-Range", update).body(body);
+        drive.send(request.header("Content-Type", "application/x-sabredav-partialupdate")).expect(204);
+    };
+    patch("bytes=25000000000-25000000003", "half");
+    patch("append", "end");
+    drive.copies("b/disk.img", "b/copy.img").expect(201);
+    for path in ["b/disk.img", "b/copy.img"] {
+        assert_eq!(part(path, "bytes=512-526"), "partition table");
+        assert_eq!(part(path, "bytes=25000000000-25000000003"), "half");
+        assert_eq!(part(path, "bytes=-4"), "\0end");
+    }
+    drive.mkcol("b/d").expect(201);
+    drive.moves("b/copy.img", "b/d/copy.img").expect(201);
+    drive.copies("b/d", "b/e").expect(201);
+    for name in ["disk.img", "d/copy.img", "e/copy.img"] {
+        assert!(blocks(name) < 1000, "{name} has {} blocks", blocks(name));
+    }
+}
