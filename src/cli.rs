@@ -9,6 +9,7 @@ use exit::Exit;
 use printer::Printer;
 
 mod args;
+mod cell;
 mod check;
 mod config;
 mod error;
@@ -32,6 +33,7 @@ pub fn run() -> ExitCode {
     let result = match &args.verb {
         Verb::Serve(verb) => serve::run(verb, &args.log, &printer),
         Verb::Config(verb) => config::run(verb, &printer),
+        Verb::Cell(verb) => log::start(&args.log).and_then(|()| cell::run(&verb.verb, &printer)),
         Verb::Check(verb) => log::start(&args.log).and_then(|()| check::run(verb, &printer)),
     };
     result

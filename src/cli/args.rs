@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use crate::config::Size;
+
 const AFTER: &str = "\
 Examples:
   cellar serve                                    a unit in ./unit, on http://127.0.0.1:8080/
@@ -11,6 +13,7 @@ Examples:
   CELLAR_SERVER__TLS_CERT=cert.pem CELLAR_SERVER__TLS_KEY=key.pem cellar serve --listen [::]:443    HTTPS
   CELLAR_LIMITS__BAR_SIZE=1GiB cellar config      what would be in force
   cellar check --root /srv/unit                   whether anything is missing or was changed by hand
+  cellar cell quota alice 10GiB --root /srv/unit  what the cell `alice` may hold
 
 Environment:
   CELLAR_UNIT_TOKEN      the token of the unit's administrator; else the file unit.token in the unit
@@ -61,6 +64,52 @@ pub(super) enum Verb {
     Config(ConfigArgs),
     /// Compare what the unit knows with what lies on disk
     Check(CheckArgs),
+    /// Set what one cell may do
+    Cell(CellArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct CellArgs {
+    #[command(subcommand)]
+    pub(super) verb: CellVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CellVerb {
+    /// Show how many bytes a cell holds and may hold, or set its limit; a server may run
+    Quota(QuotaArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct QuotaArgs {
+    /// The name of the cell
+    #[arg(value_name = "CELL")]
+    pub(super) name: String,
+    /// What it may hold, such as 5000000 or 10GiB; `none` leaves the unit's limit, `limits.cell_bytes`
+    #[arg(value_name = "LIMIT", value_parser = quota_limit)]
+    pub(super) limit: Option<QuotaLimit>,
+    /// Where the unit lives
+    #[arg(long, env = "CELLAR_ROOT", value_name = "DIR", default_value = "./unit")]
+    pub(super) root: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// What a cell may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum QuotaLimit {
+    /// No number of its own.
+    None,
+    Bytes(i64),
+}
+
+fn quota_limit(text: &str) -> Result<QuotaLimit, String> {
+    if text == "none" {
+        return Ok(QuotaLimit::None);
+    }
+    let size: Size = text.parse().map_err(|reason| format!("it {reason}, nor `none`"))?;
+    i64::try_from(size.0).map(QuotaLimit::Bytes).map_err(|_| "it is too large".to_owned())
 }
 
 #[derive(Debug, ClapArgs)]

@@ -15,6 +15,8 @@ pub(super) enum Error {
     Config(#[from] ConfigError),
     #[error("{}", with_causes(.0))]
     Unit(#[from] OpenError),
+    #[error("there is no cell `{0}`")]
+    NoCell(String),
     #[error("the log filter `{filter}` cannot be read: {message}")]
     LogFilter { filter: String, message: String },
     #[error("`server.tls_cert` and `server.tls_key`: {0}")]
@@ -35,7 +37,8 @@ impl Error {
             }
             Self::Unit(OpenError::NoUnit(_)) => Exit::NoUnit,
             Self::Unit(OpenError::Served(_)) => Exit::Locked,
-            Self::Unit(
+            Self::NoCell(_)
+            | Self::Unit(
                 OpenError::Foreign(_)
                 | OpenError::Newer(..)
                 | OpenError::Manifest(_)

@@ -56,6 +56,14 @@ impl Value for Size {
     }
 }
 
+impl std::str::FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text)
+    }
+}
+
 impl Value for u64 {
     fn parse(text: &str) -> Result<Self, String> {
         text.trim().parse().map_err(|_| "is no whole number".to_owned())

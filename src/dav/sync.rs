@@ -1,8 +1,8 @@
 //! `sync-collection` (RFC 6578): what has changed in a collection since a token was handed out, and a token for the next time.
 //!
 //! A client that asks for so many results gets the oldest changes, a 507 for the collection, and a token that goes on behind
-//! them. A token that cannot be honoured (of another collection or incarnation of the cell, from the future, or from before a
-//! collection was replaced by another thing of its name, with `infinite`) is refused, and the client begins anew.
+//! them. A token that cannot be honoured (of another collection or incarnation of the cell, from the future, from a time whose
+//! removed names are forgotten, or from before a collection was replaced by another thing of its name, with `infinite`) is refused, and the client begins anew.
 
 use std::io::Write;
 
@@ -111,7 +111,8 @@ fn since(view: &View<'_>, collection: ResourceId, text: &str) -> Stored<(i64, Si
         _ => return Err(refusal().into()),
     };
     let known = 0..=now;
-    if !known.contains(&since.position.seq) || !known.contains(&since.buried_seq) {
+    let known = known.contains(&since.position.seq) && known.contains(&since.buried_seq);
+    if !known || !since.is_remembered(now) {
         return Err(refusal().into());
     }
     Ok((now, since))

@@ -8,14 +8,17 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{FileType, Stat};
 
+use super::cell::Cell;
 use super::database::cell_box::{Lookup, disk_path};
 use super::database::pending::Gone;
 use super::database::resource::{Kind, Resource};
-use super::database::schema::PARENT_TRASH;
+use super::database::schema::{PARENT_BOXES, PARENT_TRASH};
 use super::error::{Error, Result};
+use super::operation::look::Look;
 use super::sparse;
 use super::tree::{self, Identity};
 use super::writer::Context;
+use crate::base::id::ResourceId;
 use crate::base::path::{ResourcePath, Segment};
 
 /// Content up to this many bytes is read to tell whether a touched file has really changed.
@@ -310,5 +313,28 @@ impl Context<'_> {
             None => lookup.missing = 1,
         }
         Ok(lookup)
+    }
+}
+
+impl Cell {
+    /// Whether the rows know all names of the directories in which a name was found in another form than the one asked for:
+    /// somebody may have put one there that is exactly this.
+    pub(super) fn forms_agree(&self, lookup: &Lookup, path: &ResourcePath) -> Result<bool> {
+        for (i, (row, asked)) in lookup.chain[1..].iter().zip(path.segments()).enumerate() {
+            let above = &lookup.chain[..=i];
+            if row.name != asked.as_str() && !self.directory_agrees(&disk_path(above), &lookup.chain[i])? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes the row of a file agree with what lies at its place. For a reader that found a version nowhere: somebody has
+    /// written into the file by hand.
+    pub fn notice(&self, id: ResourceId) -> Result<()> {
+        let Some((PARENT_BOXES, chain)) = self.read(|v| v.chain(id))? else { return Ok(()) };
+        let segments = chain[1..].iter().filter_map(|r| Segment::new(r.name.clone()).ok()).collect();
+        let path = ResourcePath::from_segments(segments);
+        self.change(Look { box_name: chain[0].name.clone(), path }).map(drop)
     }
 }

@@ -410,24 +410,12 @@ impl Cell {
         Ok(found)
     }
 
-    /// Whether the rows know all names of the directories in which a name was found in another form than the one asked for:
-    /// somebody may have put one there that is exactly this.
-    fn forms_agree(&self, lookup: &Lookup, path: &ResourcePath) -> Result<bool> {
-        for (i, (row, asked)) in lookup.chain[1..].iter().zip(path.segments()).enumerate() {
-            let above = &lookup.chain[..=i];
-            if row.name != asked.as_str() && !self.directory_agrees(&disk_path(above), &lookup.chain[i])? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
     /// Whether the directory of the nearest collection is as the rows know it.
     fn agrees(&self, lookup: &Lookup) -> Result<bool> {
         self.directory_agrees(&lookup.disk_path(), lookup.nearest())
     }
 
-    fn directory_agrees(&self, path: &str, collection: &Resource) -> Result<bool> {
+    pub(super) fn directory_agrees(&self, path: &str, collection: &Resource) -> Result<bool> {
         match tree::open_dir(self.core.dir.as_fd(), path) {
             Ok(fd) => {
                 let stat = rustix::fs::fstat(&fd).map_err(Error::errno("look at", path))?;
@@ -496,15 +484,6 @@ impl Cell {
             self.change(super::writer::Change(|_: &super::writer::Context<'_>| Ok(())))?;
         }
         Ok(None)
-    }
-
-    /// Makes the row of a file agree with what lies at its place. For a reader that found a version nowhere: somebody has
-    /// written into the file by hand.
-    pub fn notice(&self, id: ResourceId) -> Result<()> {
-        let Some((schema::PARENT_BOXES, chain)) = self.read(|v| v.chain(id))? else { return Ok(()) };
-        let segments = chain[1..].iter().filter_map(|r| Segment::new(r.name.clone()).ok()).collect();
-        let path = ResourcePath::from_segments(segments);
-        self.change(Look { box_name: chain[0].name.clone(), path }).map(drop)
     }
 
     /// Makes the rows of every collection of a box agree with its directory. Costs a look at each directory.

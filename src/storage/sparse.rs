@@ -159,7 +159,7 @@ mod tests {
             (5_000_000, vec![]),
             (5_000_000, vec![(0, &b"begin"[..])]),
             (5_000_000, vec![(4_999_997, &b"end"[..])]),
-            (5_000_001, vec![(1_000_000, &b"middle"[..]), (3_000_000, &[7; 70_000][..])]),
+            (5_000_001, vec![(1_000_000, &b"middle"[..]), (3_000_000, &[7; 10_000][..])]),
         ] {
             let holed = file(size, &data);
             let mut whole = vec![0; size as usize];
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_copy_keeps_bytes_and_holes() {
-        let from = file(50_000_000_000, &[(0, b"begin"), (20_000_000_000, &[7; 100_000]), (49_999_999_997, b"end")]);
+        let from = file(50_000_000_000, &[(0, b"begin"), (20_000_000_000, &[7; 10_000]), (49_999_999_997, b"end")]);
         let to = tempfile::tempfile().expect("a file");
         copy(&from, &to, 50_000_000_000).expect("copied");
         let stat = rustix::fs::fstat(&to).expect("its status");

@@ -7,6 +7,7 @@ use http::{HeaderMap, StatusCode};
 
 use crate::base::clock;
 use crate::base::xml::{self, DAV, Element, Limits, PERSONIUM, escape_attribute, escape_text};
+use crate::storage::space::Quota;
 use crate::web::problem::{Code, Problem};
 use crate::web::{Body, Response, response};
 
@@ -94,6 +95,20 @@ pub(super) fn collection(times_ms: Option<(i64, i64)>) -> Vec<Prop> {
     }
     props.push(Prop::dav("resourcetype", "<D:collection/>"));
     props
+}
+
+/// Whether a client asks how much a cell holds. Only who does is told: it costs a look at the disk.
+pub(super) fn asks_quota(wanted: &Wanted) -> bool {
+    let is_quota = |(ns, local): &(String, String)| ns == DAV && local.starts_with("quota-");
+    matches!(wanted, Wanted::These(names) if names.iter().any(is_quota))
+}
+
+/// What RFC 4331 has a collection tell.
+pub(super) fn quota(quota: &Quota) -> [Prop; 2] {
+    [
+        Prop::dav("quota-available-bytes", &quota.available.to_string()),
+        Prop::dav("quota-used-bytes", &quota.used.to_string()),
+    ]
 }
 
 /// What every file has.
@@ -185,7 +200,16 @@ impl Update {
     /// Whether the server computes the property, so that no client can set it.
     fn is_protected(&self) -> bool {
         match self.name() {
-            (DAV, local) => matches!(local, "creationdate" | "getlastmodified" | "resourcetype" | "acl" | "getetag"),
+            (DAV, local) => matches!(
+                local,
+                "creationdate"
+                    | "getlastmodified"
+                    | "resourcetype"
+                    | "acl"
+                    | "getetag"
+                    | "quota-available-bytes"
+                    | "quota-used-bytes"
+            ),
             (PERSONIUM, local) => local == "cellstatus",
             _ => false,
         }

@@ -8,9 +8,12 @@ use std::collections::HashMap;
 use rusqlite::params;
 
 use super::resource::Resource;
-use super::tx::View;
+use super::tx::{Tx, View};
 use crate::base::id::ResourceId;
 use crate::storage::error::Result;
+
+/// Names that were removed are remembered for so many changes of their cell.
+const REMEMBERED: i64 = 1_000_000;
 
 /// A place in the order of all changes of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -38,6 +41,11 @@ impl Since {
     /// From the very beginning, which is now: nothing that is gone by now was ever told.
     pub fn beginning(now: i64) -> Self {
         Self { position: Position::default(), buried_seq: now }
+    }
+
+    /// Whether all names that were removed since then are still remembered, as of the change sequence `now`.
+    pub fn is_remembered(&self, now: i64) -> bool {
+        self.buried_seq >= now - REMEMBERED
     }
 
     fn is_beginning(&self) -> bool {
@@ -197,6 +205,14 @@ impl View<'_> {
         }
         chain.reverse();
         Ok(Some(chain))
+    }
+}
+
+impl Tx<'_> {
+    /// Forgets some of the names that nobody can ask for any more: more than one for each that is buried.
+    pub(super) fn forget_old_graves(&self, now: i64) -> Result<()> {
+        let query = "DELETE FROM tombstone WHERE seq IN (SELECT seq FROM tombstone WHERE seq<?1 ORDER BY seq LIMIT 4)";
+        self.run("forget removed names", query, [now - REMEMBERED]).map(drop)
     }
 }
 

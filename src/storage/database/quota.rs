@@ -46,8 +46,12 @@ impl View<'_> {
 
     /// The bytes that the cell may hold: its own limit, else the unit's, of which 0 means none.
     pub fn quota(&self, unit: i64) -> Result<Option<i64>> {
-        let own = self.optional("read meta", "SELECT value FROM meta WHERE key=?1", [LIMIT], |r| r.get(0))?;
-        Ok(own.or_else(|| Some(unit).filter(|limit| *limit > 0)))
+        Ok(self.own_quota()?.or_else(|| Some(unit).filter(|limit| *limit > 0)))
+    }
+
+    /// The cell's own limit in bytes, where it has one.
+    pub fn own_quota(&self) -> Result<Option<i64>> {
+        self.optional("read meta", "SELECT value FROM meta WHERE key=?1", [LIMIT], |r| r.get(0))
     }
 }
 

@@ -306,7 +306,7 @@ impl Tx<'_> {
             "INSERT INTO tombstone(seq, parent, name, id, kind) VALUES(?1,?2,?3,?4,?5)",
             params![seq, r.parent, r.name, r.id, r.kind as i64],
         )?;
-        Ok(())
+        self.forget_old_graves(seq)
     }
 
     /// As [`Tx::bury`] for the place that a resource has now, if that is one that anybody can see.

@@ -117,3 +117,55 @@ fn without_a_limit_the_disk_is_one() {
     assert_eq!(used, Some(0));
     assert!(available.is_some_and(|bytes| bytes > 1 << 20), "{available:?}");
 }
+
+#[test]
+fn the_entity_of_a_cell_tells_its_own_limit() {
+    let drive = drive();
+    let entity = || drive.server.admin("GET", "/__ctl/Cell('c')").expect(200).json()["d"]["results"].clone();
+    assert_eq!(entity()["Quota"], serde_json::Value::Null);
+    set(&drive, "{\"Quota\":2000}").expect(204);
+    assert_eq!((&entity()["Quota"], &entity()["Name"]), (&2000.into(), &"c".into()));
+    let chosen = drive.server.admin("GET", "/__ctl/Cell('c')?$select=Quota").expect(200).json();
+    assert_eq!(chosen["d"]["results"]["Quota"], 2000);
+}
+
+#[test]
+fn a_cell_and_its_boxes_tell_what_the_cell_holds() {
+    let drive = drive();
+    drive.put("b/a", [0; 300]).expect(201);
+    assert_eq!(quota(&drive, ""), (Some(300), Some(700)));
+    let body = "<D:propfind xmlns:D=\"DAV:\"><D:prop><D:quota-used-bytes/></D:prop></D:propfind>";
+    let listed = multistatus(&drive.send(on("PROPFIND", "").header("Depth", "1").body(body)).expect(207));
+    let told = |name: &str| listed.iter().find(|l| l.href.ends_with(name)).and_then(|l| l.text("quota-used-bytes"));
+    assert_eq!((told("/c/b"), told("/c/other")), (Some("300".to_owned()), Some("300".to_owned())));
+    let all = drive.send(on("PROPFIND", "").header("Depth", "0")).expect(207);
+    assert!(!all.text().contains("quota"), "{}", all.text());
+}
+
+#[test]
+fn the_command_line_shows_and_sets_a_cells_limit() {
+    use crate::harness::run;
+    let drive = drive();
+    drive.put("b/a", [0; 600]).expect(201);
+    let root = drive.server.root().to_str().expect("a path").to_owned();
+    let quota = |more: &[&str]| {
+        let output = run(&[&["cell", "quota", "--root", &root, "c"], more].concat(), &[]);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    assert_eq!(quota(&[]), "c: 600 bytes used, no limit of its own\n");
+    assert_eq!(quota(&["1KiB"]), "c: 600 bytes used, of 1024 bytes\n");
+    // The running server holds what comes in against it.
+    assert_full(&drive.put("b/b", [0; 425]));
+    drive.put("b/b", [0; 424]).expect(201);
+    assert_eq!(quota(&["none"]), "c: 1024 bytes used, no limit of its own\n");
+    let json: serde_json::Value = serde_json::from_str(&quota(&["5000", "--json"])).expect("JSON");
+    assert_eq!(json, serde_json::json!({ "message_type": "quota", "cell": "c", "used": 1024, "quota": 5000 }));
+    for (arguments, text) in
+        [(["nobody", "5"], "there is no cell `nobody`"), (["c", "much"], "such as 10485760 or 10MiB")]
+    {
+        let output = run(&[&["cell", "quota", "--root", &root][..], &arguments].concat(), &[]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && said.contains(text), "{output:?}");
+    }
+}

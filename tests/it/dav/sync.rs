@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use cellar::base::xml::{DAV, Element, Limits, parse};
+use cellar::storage::writer::{Change, Context};
 
 use super::{Drive, multistatus, on};
 use crate::client::Reply;
@@ -273,4 +274,51 @@ fn other_reports_and_bad_requests_are_refused() {
     assert_eq!(report("b", "<D:sync-collection xmlns:D=\"DAV:\"/>").problem(), "400 PR400-DV-0002");
     let deep = on("REPORT", "b").header("Depth", "1").body(body("", "1", ""));
     assert_eq!(drive.send(deep).problem(), "400 PR400-DV-0003");
+}
+
+#[test]
+fn a_token_from_before_what_is_remembered_is_refused() {
+    let drive = drive();
+    let first = sync(&drive, "b", "", "1");
+    drive.delete("b/a").expect(204);
+    let graves = |drive: &Drive| {
+        let mut count = 0;
+        drive.tool(|unit| {
+            let cell = unit.cell("c").expect("the cell");
+            let read = cell.read(|view| {
+                Ok(view
+                    .conn()
+                    .query_row("SELECT count(*) FROM tombstone", [], |row| row.get::<_, i64>(0))
+                    .expect("a number"))
+            });
+            count = read.expect("read");
+        });
+        count
+    };
+    // Many other changes of the cell.
+    let age = |changes: usize| {
+        drive.tool(|unit| {
+            let pass = Change(move |ctx: &Context<'_>| {
+                for _ in 0..changes {
+                    ctx.tx.next_seq();
+                }
+                Ok(())
+            });
+            unit.cell("c").expect("the cell").change(pass).expect("changed");
+        });
+    };
+    age(900_000);
+    let told = sync(&drive, "b", &first.token, "1");
+    assert!(told.is(&[], &["a"]), "{told:?}");
+    age(200_000);
+    let reply = ask(&drive, "b", &first.token, "1", "").expect(403);
+    assert!(reply.text().contains("<D:valid-sync-token>"), "{}", reply.text());
+    let later = sync(&drive, "b", &told.token, "1");
+    assert!(later.is(&[], &[]), "{later:?}");
+    // What nobody can ask for any more goes.
+    assert_eq!(graves(&drive), 1);
+    drive.delete("b/d").expect(204);
+    assert_eq!(graves(&drive), 1);
+    let last = sync(&drive, "b", &later.token, "1");
+    assert!(last.is(&[], &["d"]), "{last:?}");
 }

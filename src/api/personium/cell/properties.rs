@@ -11,6 +11,7 @@ use crate::storage::database::View;
 use crate::storage::database::cell_box::CellBox;
 use crate::storage::database::cell_root::{CELL_ROOT, CellRoot};
 use crate::storage::database::property::Property;
+use crate::storage::space::Quota;
 use crate::storage::writer::{Change, Context};
 use crate::web::auth::Place;
 use crate::web::problem::Problem;
@@ -22,6 +23,8 @@ struct Shown {
     properties: Vec<Property>,
     acl: String,
     boxes: Vec<CellBox>,
+    /// Where it was asked for.
+    quota: Option<Quota>,
 }
 
 /// Answers a PROPFIND: the cell; at Depth 1 its boxes and the snapshot area too. Without `Depth` it is the cell alone.
@@ -30,10 +33,12 @@ pub(super) fn propfind(call: &Call) -> Result<Response, Problem> {
     let wanted = Wanted::parse(&call.body)?;
     let depth = listing::depth(&call.headers, Some(Depth::Zero))?;
     let url = call.base_url();
-    let shown = call.open()?.read(|view| {
+    let cell = call.open()?;
+    let shown = cell.read(|view| {
+        let quota = if listing::asks_quota(&wanted) { Some(cell.quota(view)?) } else { None };
         let boxes = if depth == Depth::One { view.boxes()? } else { Vec::new() };
         let properties = view.properties(CELL_ROOT)?;
-        Ok(Shown { root: view.cell_root()?, properties, acl: acl::show(view, &url)?, boxes })
+        Ok(Shown { root: view.cell_root()?, properties, acl: acl::show(view, &url)?, boxes, quota })
     });
     let shown = shown.map_err(|e| call.failed(e))?;
     let mut out = Vec::new();
@@ -43,7 +48,8 @@ pub(super) fn propfind(call: &Call) -> Result<Response, Problem> {
         if depth == Depth::One {
             for cell_box in &shown.boxes {
                 let href = call.asked.resource(&call.cell, &cell_box.name, &ResourcePath::root());
-                let props = listing::collection(Some((cell_box.created_ms, cell_box.updated_ms)));
+                let mut props = listing::collection(Some((cell_box.created_ms, cell_box.updated_ms)));
+                props.extend(shown.quota.iter().flat_map(listing::quota));
                 listing::resource(&mut out, &href, &props, &wanted)?;
             }
             let area = listing::collection(Some((shown.root.created_ms, shown.root.updated_ms)));
@@ -57,6 +63,7 @@ pub(super) fn propfind(call: &Call) -> Result<Response, Problem> {
 
 fn cell_props(shown: &Shown) -> Vec<Prop> {
     let mut props = listing::collection(Some((shown.root.created_ms, shown.root.updated_ms)));
+    props.extend(shown.quota.iter().flat_map(listing::quota));
     props.push(Prop::personium("cellstatus", "normal"));
     props.push(Prop::new(DAV, "acl", shown.acl.clone()));
     props.extend(shown.properties.iter().map(|p| Prop::new(&p.ns, &p.local, p.xml.clone())));

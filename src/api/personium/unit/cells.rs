@@ -20,6 +20,9 @@ use crate::web::{Response, response};
 
 const CELL: Named = Named { type_name: "UnitCtl.Cell", properties: &["Name"], navigation: &[] };
 
+/// A cell that is retrieved alone tells its limit too. In a list that would open every cell.
+const CELL_ALONE: Named = Named { properties: &["Name", "Quota"], ..CELL };
+
 const SET: &str = "OPTIONS, GET, POST";
 const ENTITY: &str = "OPTIONS, GET, PUT, MERGE, DELETE";
 
@@ -70,7 +73,15 @@ fn entity(call: &Call, step: &Step) -> Result<Response, Problem> {
         _ => {
             let options = Options::of(call.query.as_deref(), &call.headers)?;
             let record = call.unit.record(&name).map_err(|e| call.failed(e))?;
-            found(&entity_of(call, &record.ok_or(Code::NoEntity)?), &call.headers, &options)
+            let record = record.ok_or(Code::NoEntity)?;
+            let quota = call
+                .unit
+                .cell(&name)
+                .and_then(|cell| cell.read(|view| Ok(view.own_quota()?.map_or(Value::Null, Value::from))));
+            let quota = quota.map_err(|e| failed(call, e))?;
+            let mut entity = Entity { named: CELL_ALONE, ..entity_of(call, &record) };
+            entity.fields.insert("Quota".to_owned(), quota);
+            found(&entity, &call.headers, &options)
         }
     }
 }
