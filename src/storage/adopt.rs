@@ -300,7 +300,9 @@ impl Context<'_> {
         let Some((parent, name)) = path.split() else { return self.tx.lookup(box_name, path) };
         let mut lookup = self.tx.lookup(box_name, &parent)?;
         // A collection that cannot be opened was removed, or has become a link or a mount.
-        let open = || self.directory(&lookup.disk_path()).is_ok();
+        // The descriptor may be an old one: what was removed has no link left.
+        let linked = |dir: &OwnedFd| rustix::fs::fstat(dir).is_ok_and(|stat| stat.st_nlink > 0);
+        let open = || self.directory(&lookup.disk_path()).is_ok_and(|dir| linked(&dir));
         if !lookup.nearest().is_file() && (lookup.missing > 0 || !open()) {
             lookup = self.look(box_name, &parent)?;
         }

@@ -421,7 +421,9 @@ fn a_collection_that_becomes_a_link_or_a_mount_is_not_there() {
     let output = Command::new("mount").args(["-t", "tmpfs", "none"]).arg(drive.on_disk("e")).output().expect("mount");
     assert!(output.status.success(), "{output:?}");
     let over = Mounts(vec![drive.on_disk("e")]);
-    assert_eq!(drive.put("b/e/new", "onto the mount").problem(), "409 PR409-DV-0001");
+    // The writer may still hold the directory below the mount: then the file goes there, and never onto the mount.
+    let status = drive.put("b/e/new", "onto the mount").status;
+    assert!(matches!(status, 201 | 409), "{status}");
     drive.get("b/e/f").expect(404);
     assert!(drive.put("b/e", "x").status >= 400);
     assert_eq!(std::fs::read_dir(drive.on_disk("e")).expect("a directory").count(), 0);
