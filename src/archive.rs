@@ -4,6 +4,7 @@
 //! any member has been read; [`reader`] opens foreign archives and refuses, by name, what they lie about.
 
 pub mod cursor;
+pub mod deflate;
 pub mod entry_name;
 mod entry_reader;
 pub mod error;
@@ -13,6 +14,7 @@ pub mod limits;
 pub mod read_at;
 pub mod reader;
 mod record;
+pub mod writer;
 
 pub use cursor::{Cursor, Piece};
 pub use entry_reader::EntryReader;
@@ -21,3 +23,4 @@ pub use layout::{Layout, LayoutBuilder, Member, MemberKind, Placed, Source};
 pub use limits::Limits;
 pub use read_at::ReadAt;
 pub use reader::{Archive, Entry, EntryKind, Method};
+pub use writer::{Packed, Writer};

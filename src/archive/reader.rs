@@ -108,9 +108,14 @@ impl<R: ReadAt> Archive<R> {
 
     /// The entry of exactly this name.
     pub fn find(&self, name: &str) -> Option<&Entry> {
+        self.position(name).map(|index| &self.entries[index])
+    }
+
+    /// The index among all entries of the one of exactly this name.
+    pub fn position(&self, name: &str) -> Option<usize> {
         let at = self.by_name.binary_search_by(|&index| text(&self.entries[index as usize]).cmp(name)).ok()?;
         // What is no name sorts as the empty text, which is nobody's name.
-        Some(&self.entries[self.by_name[at] as usize]).filter(|entry| entry.name().is_ok())
+        Some(self.by_name[at] as usize).filter(|&index| self.entries[index].name().is_ok())
     }
 
     /// The names that came more than once, each once, sorted.

@@ -1,6 +1,6 @@
 //! The records of an archive of ours, as bytes: local headers, central directory records, end records.
 //!
-//! Every member is stored, nothing follows its content, and the same member gives the same bytes everywhere: times are UTC,
+//! Nothing follows the content of a member, and the same member gives the same bytes everywhere: times are UTC,
 //! the UTF-8 flag is set exactly where a name is not ASCII, and ZIP64 fields appear exactly where a number needs them.
 //! The length of each record is known without its bytes, and without a checksum.
 
@@ -28,7 +28,11 @@ fn is_large(member: &Member) -> bool {
 }
 
 fn time_extra_len(member: &Member) -> u64 {
-    if i32::try_from(member.mtime).is_ok() { TIME_EXTRA_LEN } else { 0 }
+    time_len(member.mtime)
+}
+
+fn time_len(mtime: i64) -> u64 {
+    if i32::try_from(mtime).is_ok() { TIME_EXTRA_LEN } else { 0 }
 }
 
 /// Length of the local header, which the content follows.
@@ -49,64 +53,92 @@ pub(super) fn central_len(member: &Member, offset: u64) -> u64 {
     CENTRAL_LEN as u64 + member.name.len() as u64 + central_zip64_len(member, offset) + time_extra_len(member)
 }
 
+/// A member as its headers describe it, whatever its form in the archive.
+pub(super) struct Header<'m> {
+    pub(super) name: &'m str,
+    pub(super) mtime: i64,
+    pub(super) kind: MemberKind,
+    pub(super) method: u16,
+    pub(super) crc: u32,
+    pub(super) size: u64,
+    pub(super) compressed: u64,
+    /// The local header has room for sizes of 64 bits.
+    pub(super) wide: bool,
+}
+
+impl<'m> Header<'m> {
+    fn stored(member: &'m Member, crc: u32) -> Self {
+        let size = member.content_len();
+        let (method, wide) = (STORED, is_large(member));
+        Self { name: &member.name, mtime: member.mtime, kind: member.kind, method, crc, size, compressed: size, wide }
+    }
+}
+
 /// Appends the local header.
 pub(super) fn put_local(out: &mut Vec<u8>, member: &Member, crc: u32) {
-    let large = is_large(member);
+    put_local_of(out, &Header::stored(member, crc));
+}
+
+/// Appends the local header of a member in any form.
+pub(super) fn put_local_of(out: &mut Vec<u8>, h: &Header<'_>) {
+    let sizes = if h.wide { (FULL_32, FULL_32) } else { (h.size, h.compressed) };
+    let zip64 = if h.wide { LOCAL_ZIP64_LEN } else { 0 };
     put32(out, LOCAL_SIGNATURE);
-    put_common(out, member, crc, large);
-    put16(out, (local_len(member) - LOCAL_LEN as u64 - member.name.len() as u64) as u16);
-    out.extend_from_slice(member.name.as_bytes());
-    if large {
+    put_common(out, h, h.wide, sizes);
+    put16(out, (zip64 + time_len(h.mtime)) as u16);
+    out.extend_from_slice(h.name.as_bytes());
+    if h.wide {
         put16(out, ZIP64_EXTRA);
         put16(out, 16);
-        put64(out, member.content_len());
-        put64(out, member.content_len());
+        put64(out, h.size);
+        put64(out, h.compressed);
     }
-    put_time_extra(out, member);
+    put_time_extra(out, h.mtime);
 }
 
 /// Appends the central directory record of a member whose local header is at `offset`.
 pub(super) fn put_central(out: &mut Vec<u8>, member: &Member, crc: u32, offset: u64) {
-    let zip64 = central_zip64_len(member, offset);
+    put_central_of(out, &Header::stored(member, crc), offset);
+}
+
+/// Appends the central directory record of a member in any form.
+pub(super) fn put_central_of(out: &mut Vec<u8>, h: &Header<'_>, offset: u64) {
+    let long: Vec<u64> = [h.size, h.compressed, offset].into_iter().filter(|n| *n >= FULL_32).collect();
+    let zip64 = if long.is_empty() { 0 } else { 4 + 8 * long.len() as u64 };
     put32(out, CENTRAL_SIGNATURE);
     put16(out, MADE_BY);
-    put_common(out, member, crc, zip64 > 0);
-    put16(out, (zip64 + time_extra_len(member)) as u16);
+    put_common(out, h, zip64 > 0 || h.wide, (h.size.min(FULL_32), h.compressed.min(FULL_32)));
+    put16(out, (zip64 + time_len(h.mtime)) as u16);
     out.extend_from_slice(&[0; 6]); // no comment, first disk, binary content
-    put32(out, attributes(member));
+    put32(out, attributes(h.kind));
     put32(out, offset.min(FULL_32) as u32);
-    out.extend_from_slice(member.name.as_bytes());
+    out.extend_from_slice(h.name.as_bytes());
     if zip64 > 0 {
         put16(out, ZIP64_EXTRA);
         put16(out, zip64 as u16 - 4);
-        if is_large(member) {
-            put64(out, member.content_len());
-            put64(out, member.content_len());
-        }
-        if offset >= FULL_32 {
-            put64(out, offset);
+        for n in long {
+            put64(out, n);
         }
     }
-    put_time_extra(out, member);
+    put_time_extra(out, h.mtime);
 }
 
 /// The fields that both headers have, from the version up to the length of the name.
-fn put_common(out: &mut Vec<u8>, member: &Member, crc: u32, zip64: bool) {
-    let (date, time) = dos_time(member.mtime);
-    let size = member.content_len().min(FULL_32) as u32;
+fn put_common(out: &mut Vec<u8>, h: &Header<'_>, zip64: bool, (size, compressed): (u64, u64)) {
+    let (date, time) = dos_time(h.mtime);
     put16(out, if zip64 { NEEDED_64 } else { NEEDED });
-    put16(out, if member.name.is_ascii() { 0 } else { UTF8_FLAG });
-    put16(out, STORED);
+    put16(out, if h.name.is_ascii() { 0 } else { UTF8_FLAG });
+    put16(out, h.method);
     put16(out, time);
     put16(out, date);
-    put32(out, crc);
-    put32(out, size);
-    put32(out, size);
-    put16(out, member.name.len() as u16);
+    put32(out, h.crc);
+    put32(out, compressed as u32);
+    put32(out, size as u32);
+    put16(out, h.name.len() as u16);
 }
 
-fn put_time_extra(out: &mut Vec<u8>, member: &Member) {
-    if let Ok(mtime) = i32::try_from(member.mtime) {
+fn put_time_extra(out: &mut Vec<u8>, mtime: i64) {
+    if let Ok(mtime) = i32::try_from(mtime) {
         put16(out, TIME_EXTRA);
         put16(out, 5);
         out.push(1);
@@ -115,8 +147,8 @@ fn put_time_extra(out: &mut Vec<u8>, member: &Member) {
 }
 
 /// Unix mode in the upper half, the DOS directory flag in the lower one.
-fn attributes(member: &Member) -> u32 {
-    match member.kind {
+fn attributes(kind: MemberKind) -> u32 {
+    match kind {
         MemberKind::File => 0o100_644 << 16,
         MemberKind::Directory => 0o040_755 << 16 | 0x10,
     }

@@ -1,0 +1,162 @@
+//! Compressing members of archives at rest: whole ones at once, large ones in blocks that several threads make.
+//!
+//! A block is raw deflate that begins with the 32 KiB before it as its dictionary and ends on a byte, so that the blocks of a
+//! member, joined, are one stream. The same content at the same level always gives the same bytes.
+
+use flate2::{Compress, Compression, FlushCompress, Status};
+
+use super::Method;
+
+/// Bytes before a block that it may refer to.
+pub const DICTIONARY: usize = 32 << 10;
+
+/// Bytes that tell whether the rest is worth the work.
+pub const SAMPLE: usize = 64 << 10;
+
+/// Compresses whole members.
+pub struct Compressor {
+    deflate: libdeflater::Compressor,
+}
+
+impl Compressor {
+    /// `level`: 1, the fastest, to 12.
+    pub fn new(level: u32) -> Self {
+        let level = libdeflater::CompressionLvl::new(level.clamp(1, 12) as i32)
+            .expect("invariant: the level was brought into its range");
+        Self { deflate: libdeflater::Compressor::new(level) }
+    }
+
+    /// Appends content in the shorter of its two forms, and says which that is.
+    pub fn pack(&mut self, content: &[u8], out: &mut Vec<u8>) -> Method {
+        if content.len() > SAMPLE && !self.shrinks(middle(content)) {
+            out.extend_from_slice(content);
+            return Method::Stored;
+        }
+        let start = out.len();
+        out.resize(start + self.deflate.deflate_compress_bound(content.len()), 0);
+        match self.deflate.deflate_compress(content, &mut out[start..]) {
+            Ok(n) if n < content.len() => {
+                out.truncate(start + n);
+                Method::Deflated
+            }
+            _ => {
+                out.truncate(start);
+                out.extend_from_slice(content);
+                Method::Stored
+            }
+        }
+    }
+
+    /// Whether a sample says that its member is worth compressing: by 3 % at least.
+    pub fn shrinks(&mut self, sample: &[u8]) -> bool {
+        let mut out = vec![0; self.deflate.deflate_compress_bound(sample.len())];
+        let packed = self.deflate.deflate_compress(sample, &mut out);
+        packed.is_ok_and(|n| n < sample.len() - sample.len() / 32)
+    }
+}
+
+fn middle(content: &[u8]) -> &[u8] {
+    let start = (content.len() - SAMPLE) / 2;
+    &content[start..start + SAMPLE]
+}
+
+/// Appends one block of a member. `before` are the last bytes of the block before it, [`DICTIONARY`] of them at most.
+/// `level`: 1 to 9.
+pub fn block(before: &[u8], content: &[u8], last: bool, level: u32, out: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut deflate = Compress::new(Compression::new(level.clamp(1, 9)), false);
+    if !before.is_empty() {
+        deflate.set_dictionary(before).map_err(std::io::Error::other)?;
+    }
+    let flush = if last { FlushCompress::Finish } else { FlushCompress::Sync };
+    out.reserve(content.len() / 2 + 64);
+    loop {
+        let used = deflate.total_in() as usize;
+        let status = deflate.compress_vec(&content[used..], out, flush).map_err(std::io::Error::other)?;
+        let done = deflate.total_in() as usize == content.len();
+        match status {
+            Status::StreamEnd => return Ok(()),
+            // With room left in the buffer, a flush has come out whole.
+            Status::Ok | Status::BufError if !last && done && out.len() < out.capacity() => return Ok(()),
+            _ => out.reserve(content.len() / 4 + 4096),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text(n: usize) -> Vec<u8> {
+        (0..n).flat_map(|i| format!("line {} of {}\n", i % 977, i / 13).into_bytes()).take(n).collect()
+    }
+
+    fn noise(n: usize) -> Vec<u8> {
+        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 32) as u8
+        };
+        (0..n).map(|_| next()).collect()
+    }
+
+    fn in_blocks(content: &[u8], size: usize, level: u32) -> Vec<u8> {
+        let mut out = Vec::new();
+        let count = content.len().div_ceil(size).max(1);
+        for n in 0..count {
+            let (from, to) = (n * size, content.len().min((n + 1) * size));
+            let before = &content[from.saturating_sub(DICTIONARY)..from];
+            block(before, &content[from..to], n + 1 == count, level, &mut out).expect("compressed");
+        }
+        out
+    }
+
+    fn inflated(packed: &[u8], size: usize) -> Vec<u8> {
+        let mut out = vec![0; size];
+        let n = libdeflater::Decompressor::new().deflate_decompress(packed, &mut out).expect("a stream");
+        assert_eq!(n, size);
+        out
+    }
+
+    #[test]
+    fn blocks_join_to_one_stream() {
+        for content in [Vec::new(), text(10), text(300_000), noise(300_000)] {
+            for size in [1000, 40_000, 1 << 20] {
+                for level in [1, 6] {
+                    let packed = in_blocks(&content, size, level);
+                    assert!(inflated(&packed, content.len()) == content, "{} by {size}", content.len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_shrink_is_stored() {
+        let mut compressor = Compressor::new(1);
+        for (content, method) in [
+            (text(10), Method::Stored),
+            (text(1000), Method::Deflated),
+            (text(200_000), Method::Deflated),
+            (noise(1000), Method::Stored),
+            (noise(200_000), Method::Stored),
+        ] {
+            let mut out = b"before".to_vec();
+            assert_eq!(compressor.pack(&content, &mut out), method, "{}", content.len());
+            let packed = &out[6..];
+            assert!(packed.len() <= content.len());
+            let back = if method == Method::Stored { packed.to_vec() } else { inflated(packed, content.len()) };
+            assert!(back == content);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_content_in_any_blocks_comes_back(content in proptest::collection::vec(any::<u8>(), 0..5000), size in 1_usize..6000) {
+            let packed = in_blocks(&content, size, 6);
+            prop_assert_eq!(inflated(&packed, content.len()), content);
+        }
+    }
+}
