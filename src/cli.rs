@@ -10,6 +10,7 @@ use printer::Printer;
 
 mod args;
 mod cell;
+mod cell_box;
 mod check;
 mod config;
 mod error;
@@ -17,6 +18,8 @@ mod exit;
 mod log;
 mod printer;
 mod serve;
+mod snapshot;
+mod transfer;
 
 /// Runs the program with the arguments of the process.
 pub fn run() -> ExitCode {
@@ -34,6 +37,8 @@ pub fn run() -> ExitCode {
         Verb::Serve(verb) => serve::run(verb, &args.log, &printer),
         Verb::Config(verb) => config::run(verb, &printer),
         Verb::Cell(verb) => log::start(&args.log).and_then(|()| cell::run(&verb.verb, &printer)),
+        Verb::Box(verb) => log::start(&args.log).and_then(|()| cell_box::run(verb, &printer)),
+        Verb::Snapshot(verb) => log::start(&args.log).and_then(|()| snapshot::run(verb, &printer)),
         Verb::Check(verb) => log::start(&args.log).and_then(|()| check::run(verb, &printer)),
     };
     result

@@ -25,7 +25,7 @@ mod delete;
 mod depth;
 mod forbidden;
 mod gate;
-mod get;
+pub(crate) mod get;
 mod if_header;
 mod lock;
 mod lock_xml;

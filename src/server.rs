@@ -1,5 +1,6 @@
 //! The HTTP server: connections, the way of every request through the middleware, and the routes.
 
+mod cell_gate;
 mod connection;
 mod framing;
 pub mod listen;

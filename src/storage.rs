@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, reason = "the layer that owns the file system")]
 
 pub mod adopt;
+pub mod area;
 pub mod build;
 pub mod cell;
 pub mod check;
@@ -18,6 +19,7 @@ pub mod lease;
 pub mod log;
 pub mod operation;
 mod reap;
+pub mod rebuild;
 pub mod space;
 mod sparse;
 pub mod spool;

@@ -14,6 +14,9 @@ Examples:
   CELLAR_LIMITS__BAR_SIZE=1GiB cellar config      what would be in force
   cellar check --root /srv/unit                   whether anything is missing or was changed by hand
   cellar cell quota alice 10GiB --root /srv/unit  what the cell `alice` may hold
+  cellar cell export alice -o alice.zip           everything of a cell, as a file
+  cellar cell import alice alice.zip              and back, all of it or nothing
+  cellar box install alice notes notes.bar        a box from a bar file
 
 Environment:
   CELLAR_UNIT_TOKEN      the token of the unit's administrator; else the file unit.token in the unit
@@ -64,8 +67,47 @@ pub(super) enum Verb {
     Config(ConfigArgs),
     /// Compare what the unit knows with what lies on disk
     Check(CheckArgs),
-    /// Set what one cell may do
+    /// Write a whole cell to a file, put one back, or set what it may hold
     Cell(CellArgs),
+    /// The snapshot files that are kept with a cell
+    #[command(subcommand)]
+    Snapshot(SnapshotVerb),
+    /// Install a box from a bar file, write one to a bar file, or ask how an installation stands
+    #[command(subcommand)]
+    Box(BoxVerb),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BoxVerb {
+    /// Make a box from a bar file
+    Install {
+        #[command(flatten)]
+        place: CellPlace,
+        /// The new box's name
+        name: String,
+        /// The bar file
+        file: PathBuf,
+    },
+    /// Write a box to a bar file
+    Export {
+        #[command(flatten)]
+        place: CellPlace,
+        /// The box's name
+        name: String,
+        /// Where to; the box's name with `.bar` in the current directory when it is not given
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Also external roles and links
+        #[arg(long)]
+        all: bool,
+    },
+    /// Print how the installation of a box stands
+    Status {
+        #[command(flatten)]
+        place: CellPlace,
+        /// The box's name
+        name: String,
+    },
 }
 
 #[derive(Debug, ClapArgs)]
@@ -74,8 +116,42 @@ pub(super) struct CellArgs {
     pub(super) verb: CellVerb,
 }
 
+/// Where a cell is.
+#[derive(Debug, ClapArgs)]
+pub(super) struct CellPlace {
+    /// Where the unit lives
+    #[arg(long, env = "CELLAR_ROOT", value_name = "DIR", default_value = "./unit")]
+    pub(super) root: PathBuf,
+    /// Print JSON, one event a line
+    #[arg(long)]
+    pub(super) json: bool,
+    /// The cell's name
+    pub(super) cell: String,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum CellVerb {
+    /// Write everything of a cell to a snapshot file, also while the unit is served
+    Export {
+        #[command(flatten)]
+        place: CellPlace,
+        /// The snapshot's name; from the cell's name and the time when it is not given
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        /// Write the file here, and do not keep it in the snapshot area
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// How hard to compress: 1 is the fastest, 9 makes the smallest files
+        #[arg(long, value_name = "LEVEL", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=9))]
+        level: u32,
+    },
+    /// Replace everything of a cell by what is in a snapshot file, or leave it as it is; the cell must not be in use
+    Import {
+        #[command(flatten)]
+        place: CellPlace,
+        /// The snapshot file
+        file: PathBuf,
+    },
     /// Show how many bytes a cell holds and may hold, or set its limit; a server may run
     Quota(QuotaArgs),
 }
@@ -110,6 +186,42 @@ fn quota_limit(text: &str) -> Result<QuotaLimit, String> {
     }
     let size: Size = text.parse().map_err(|reason| format!("it {reason}, nor `none`"))?;
     i64::try_from(size.0).map(QuotaLimit::Bytes).map_err(|_| "it is too large".to_owned())
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SnapshotVerb {
+    /// List the files
+    Ls {
+        #[command(flatten)]
+        place: CellPlace,
+    },
+    /// Copy one out
+    Get {
+        #[command(flatten)]
+        place: CellPlace,
+        /// The file's name in the snapshot area
+        name: String,
+        /// Where to; the same name in the current directory when it is not given
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Copy one in
+    Put {
+        #[command(flatten)]
+        place: CellPlace,
+        /// The file
+        file: PathBuf,
+        /// Its name in the snapshot area; its own when it is not given
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Remove one
+    Rm {
+        #[command(flatten)]
+        place: CellPlace,
+        /// The file's name in the snapshot area
+        name: String,
+    },
 }
 
 #[derive(Debug, ClapArgs)]

@@ -6,6 +6,7 @@ use super::args::{CellVerb, QuotaArgs, QuotaLimit};
 use super::error::Error;
 use super::exit::Exit;
 use super::printer::Printer;
+use super::transfer;
 use crate::storage::cell::Limits;
 use crate::storage::unit::{OpenError, Role};
 use crate::storage::writer::{Change, Context};
@@ -14,6 +15,10 @@ use crate::storage::{Error as StoreError, Unit};
 pub(super) fn run(verb: &CellVerb, printer: &Printer) -> Result<Exit, Error> {
     match verb {
         CellVerb::Quota(args) => quota(args, printer),
+        CellVerb::Export { place, name, output, level } => {
+            transfer::export(place, name.as_deref(), output.as_deref(), *level, printer)
+        }
+        CellVerb::Import { place, file } => transfer::import(place, file, printer),
     }
 }
 

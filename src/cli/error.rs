@@ -25,6 +25,19 @@ pub(super) enum Error {
     Environment(&'static str),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: String, source: io::Error },
+    #[error("there is no box `{0}`")]
+    NoBox(String),
+    #[error("there is no snapshot `{0}`")]
+    NoSnapshot(String),
+    #[error("`{0}` cannot be a name: letters, digits, `-` and `_`, 192 at most")]
+    Name(String),
+    #[error("cannot {op} {path}: {source}")]
+    File { op: &'static str, path: String, source: io::Error },
+    /// The job came to nothing; the text is what the unit says of it.
+    #[error("{0}")]
+    Job(String),
+    #[error("interrupted; the cell is as it was")]
+    Interrupted,
     #[error("cannot {op}: {source}")]
     System { op: &'static str, source: io::Error },
 }
@@ -32,12 +45,20 @@ pub(super) enum Error {
 impl Error {
     pub(super) fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::LogFilter { .. } | Self::Tls(_) | Self::Environment(_) | Self::Listen { .. } => {
-                Exit::Refused
-            }
+            Self::Interrupted => Exit::Interrupted,
             Self::Unit(OpenError::NoUnit(_)) => Exit::NoUnit,
-            Self::Unit(OpenError::Served(_)) => Exit::Locked,
-            Self::NoCell(_)
+            Self::Unit(OpenError::Served(_) | OpenError::Store(StoreError::InUse)) => Exit::Locked,
+            Self::Config(_)
+            | Self::LogFilter { .. }
+            | Self::Tls(_)
+            | Self::Environment(_)
+            | Self::Listen { .. }
+            | Self::NoCell(_)
+            | Self::NoBox(_)
+            | Self::NoSnapshot(_)
+            | Self::Name(_)
+            | Self::File { .. }
+            | Self::Job(_)
             | Self::Unit(
                 OpenError::Foreign(_)
                 | OpenError::Newer(..)
@@ -57,6 +78,7 @@ impl Error {
             Self::Tls(TlsError::Mismatch { .. }) => {
                 Some("the server's own certificate comes first in its file, before those of its authorities")
             }
+            Self::Unit(OpenError::Store(StoreError::InUse)) => Some("another process has the cell open: end it first"),
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 Some("another program has that port; `--listen 127.0.0.1:0` takes a free one")
             }

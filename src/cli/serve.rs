@@ -38,7 +38,7 @@ pub(super) fn run(args: &ServeArgs, log_args: &LogArgs, printer: &Printer) -> Re
     let unit = open_unit(args, &config)?;
     let token = unit_token(&unit)?;
     let app = Arc::new(App::new(config, token, unit.clone()));
-    let installer = app.installer.clone();
+    let (installer, transfers) = (app.installer.clone(), app.transfers.clone());
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
@@ -47,9 +47,10 @@ pub(super) fn run(args: &ServeArgs, log_args: &LogArgs, printer: &Printer) -> Re
     let ended = runtime.block_on(serve(args, app, tls, most, printer))?;
     match ended {
         Ended::Drained => {
+            transfers.close();
             installer.close();
             drop(runtime);
-            drop(installer);
+            drop((installer, transfers));
             unit.close();
             Ok(Exit::Ok)
         }

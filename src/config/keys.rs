@@ -123,8 +123,10 @@ keys! {
     cell_export: CellExport {
         /// Whether writes of a cell are refused while it is exported.
         exclusive: bool = "false",
-        /// The number of cell exports that may wait.
+        /// The number of cell exports and imports that may wait.
         queue: u64 = "1000",
+        /// How hard snapshot files are compressed: 1 is the fastest, 9 makes the smallest files.
+        level: u64 = "1",
     }
     /// Cell import.
     import: Import {

@@ -18,6 +18,7 @@ pub(super) fn copy(request: &DavRequest) -> Result<Response, Problem> {
     subject.existing()?;
     let extent = if takes_members(request, true)? { Extent::Tree } else { Extent::Alone };
     let transfer = Transfer::of(request)?;
+    let _writing = transfer.enter(request, &subject)?;
     let target = transfer.target(request, &subject)?;
     let from = fresh(&subject, extent == Extent::Tree)?;
     let gate = Gate::for_cell(request, target.name())?;

@@ -63,7 +63,7 @@ fn file<R: ReadAt + Unpin>(
 }
 
 /// What keeps a browser from taking a user's file for a part of this server.
-fn safety(content_type: &str) -> Vec<(HeaderName, HeaderValue)> {
+pub(crate) fn safety(content_type: &str) -> Vec<(HeaderName, HeaderValue)> {
     let mut headers = vec![(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))];
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if PAGES.contains(&essence.as_str()) || essence.ends_with("+xml") {

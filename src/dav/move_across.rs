@@ -30,6 +30,7 @@ const NOBODY: &str = "";
 
 /// Blocks while everything is copied.
 pub(super) fn move_across(request: &DavRequest, subject: &Subject, transfer: &Transfer) -> Result<Response, Problem> {
+    let _writing = transfer.enter(request, subject)?;
     let target = transfer.target(request, subject)?;
     let _held = Hold::take(request, subject)?;
     let from = fresh(subject, true)?;

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method};
 
 use super::{Named, access};
 use crate::base::path::ResourcePath;
+use crate::snapshot::gate::Gates;
 use crate::storage::cell::received;
 use crate::storage::database::Resource;
 use crate::storage::database::cell_box::{CellBox, Lookup};
@@ -33,6 +34,8 @@ pub(super) struct DavRequest {
     pub infinite_depth: bool,
     /// The largest body, in bytes.
     pub body_limit: Option<u64>,
+    /// Who may write to which cell.
+    pub gates: Arc<Gates>,
 }
 
 impl DavRequest {
@@ -41,7 +44,8 @@ impl DavRequest {
         let unit = Arc::clone(&app.unit);
         let infinite_depth = app.config.webdav.infinite_depth;
         let body_limit = app.config.limits.request_body.limit();
-        (Self { method, headers, asked, access, named, unit, infinite_depth, body_limit }, body)
+        let gates = Arc::clone(app.transfers.gates());
+        (Self { method, headers, asked, access, named, unit, infinite_depth, body_limit, gates }, body)
     }
 
     /// A header as text; none where it is absent or not UTF-8.

@@ -15,6 +15,7 @@ use super::{bad_header, bad_name};
 use crate::base::path::{ResourcePath, Segment, decode_segment};
 use crate::domain::names::is_box_name;
 use crate::domain::resource::may_arrive;
+use crate::snapshot::gate::Writing;
 use crate::storage::database::Kind;
 use crate::storage::database::cell_box::{Lookup, MAIN_BOX};
 use crate::storage::operation::move_to::{MoveOutcome, Place};
@@ -71,6 +72,14 @@ impl Transfer {
         }
         let url = request.asked.resource(&cell, &box_name, &path);
         Ok(Self { overwrite, cell, place: Place { box_name, path }, url })
+    }
+
+    /// Says that the other cell is being written to, until the value is dropped; refused while that is imported.
+    pub(super) fn enter(&self, request: &DavRequest, subject: &Subject) -> Result<Option<Writing>, Problem> {
+        if self.cell == subject.cell.name() {
+            return Ok(None);
+        }
+        request.gates.enter(&self.cell).map(Some).map_err(|kind| subject.problem(Error::Busy(kind.label())))
     }
 
     /// The cell that the place is in.

@@ -3,7 +3,7 @@
 use http::Method;
 use percent_encoding::percent_decode_str;
 
-use super::App;
+use super::{App, cell_gate};
 use crate::api::personium::{cell, cell_box, ctl, log, unit};
 use crate::base::path::ResourcePath;
 use crate::dav::{self, Named};
@@ -22,9 +22,6 @@ const RESERVED: &[&str] = &[
     "__message",
     "__event",
     "__rule",
-    "__export",
-    "__import",
-    "__snapshot",
     "__sign",
     "__html",
 ];
@@ -42,11 +39,14 @@ pub(super) async fn route(app: &App, request: Request) -> Result<Response, Probl
     if cell_name == "crossdomain.xml" && rest.is_empty() {
         return unit::crossdomain(&request);
     }
+    let _writing = cell_gate::enter(app, &request, first).await?;
     match first {
         "" => cell::route(app, request).await,
         "__ctl" => ctl::route(app, request).await,
         "__box" => cell_box::by_schema(app, request).await,
         "__log" => log::route(app, request).await,
+        "__export" | "__import" => cell::transfer::route(app, request).await,
+        "__snapshot" => cell::snapshot::route(app, request).await,
         reserved if RESERVED.contains(&reserved) => Err(Code::UriNotRecognized.into()),
         name => {
             let path = ResourcePath::decode(below).map_err(|e| dav::bad_name(below).because(e))?;

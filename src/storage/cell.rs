@@ -273,7 +273,9 @@ impl Cell {
                 "the cell's database is in the current format now"
             );
         }
+        conn.execute_batch(super::database::area::TABLES).map_err(Error::database("open cell.db"))?;
         writer::recover(&core, &conn)?;
+        super::area::end_the_dead(&core, &conn)?;
         let here = core.file_system_id()?;
         match View::new(&conn).meta_text("fs_id")? {
             Some(known) if known != here => core.foreign.store(true, Ordering::Relaxed),
@@ -301,6 +303,11 @@ impl Cell {
     /// The number under which this process owns jobs and what it stages.
     pub fn owner(&self) -> OwnerId {
         self.core.lease.owner()
+    }
+
+    /// Whether the process with this number lives. Where that cannot be told, it does.
+    pub fn owner_lives(&self, owner: OwnerId) -> bool {
+        self.core.lease.is_alive(owner).unwrap_or(true)
     }
 
     /// Runs `f` on one moment of the rows.
@@ -528,6 +535,11 @@ impl Cell {
     /// A directory of the cell, to open several files in it with [`Self::open_in`].
     pub fn folder(&self, path: &str) -> Result<OwnedFd> {
         tree::open_dir(self.core.dir.as_fd(), path).map_err(Error::errno("open the directory", path))
+    }
+
+    /// Whether an open file still has the content that it was opened for.
+    pub fn is_still(file: &File, wanted: &Version) -> bool {
+        rustix::fs::fstat(file).is_ok_and(|stat| tree::Identity::of(&stat) == wanted.identity)
     }
 
     /// A file of a directory, if it has this content.

@@ -2,6 +2,7 @@
 
 pub mod acl;
 pub mod alias;
+pub mod area;
 pub mod cell_box;
 pub mod cell_root;
 pub mod changes;

@@ -147,6 +147,11 @@ fn rotated_at(name: &str) -> Option<i64> {
     if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
+/// Whether a file that was rotated can have this name.
+pub fn is_archived_name(name: &str) -> bool {
+    is_log_name(LogFolder::Archive, name)
+}
+
 fn is_log_name(folder: LogFolder, name: &str) -> bool {
     match folder {
         LogFolder::Current => name == CURRENT,

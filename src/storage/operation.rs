@@ -1,5 +1,6 @@
 //! The verbs of the store. Each decides inside the writer's transaction and names the renames that follow from it.
 
+pub mod area;
 pub mod boxes;
 pub mod copy;
 pub mod delete;

@@ -5,13 +5,15 @@
 
 mod creation;
 mod index;
+mod swap;
 
-use std::collections::HashMap;
-use std::fs;
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -79,6 +81,9 @@ pub struct Unit {
     settling: Vec<JoinHandle<()>>,
     index: Mutex<Index>,
     open: Mutex<HashMap<i64, Arc<Cell>>>,
+    /// Cells whose content is being exchanged.
+    swapping: Mutex<HashSet<i64>>,
+    swapped: Condvar,
 }
 
 /// A condition on a cell's record.
@@ -94,6 +99,10 @@ fn taken(error: Error) -> Error {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn open_directory(path: &Path) -> Result<OwnedFd> {
+    File::open(path).map(OwnedFd::from).map_err(Error::io("open", shown(path)))
 }
 
 fn shown(path: &Path) -> String {
@@ -126,7 +135,8 @@ impl Unit {
         let root = root.canonicalize().map_err(Error::io("look at", shown(root)))?;
         let (settler, settling) = Settler::start()?;
         let (index, open, settling) = (Mutex::new(index), Mutex::default(), Vec::from(settling));
-        Ok(Self { root, id, lease, disk, limits, settler, settling, index, open })
+        let (swapping, swapped) = (Mutex::default(), Condvar::new());
+        Ok(Self { root, id, lease, disk, limits, settler, settling, index, open, swapping, swapped })
     }
 
     pub fn root(&self) -> &Path {
@@ -156,8 +166,13 @@ impl Unit {
         if let Some(cell) = self.already_open(name) {
             return Ok(cell);
         }
-        let record = self.record(name)?.ok_or(Error::CellMissing)?;
-        self.open_cell(&record)
+        loop {
+            let record = self.record(name)?.ok_or(Error::CellMissing)?;
+            match self.open_cell(&record) {
+                Err(Error::InUse | Error::CellMissing) if self.wait_for_swap(record.number) => {}
+                other => return other,
+            }
+        }
     }
 
     /// An open cell, if it can be had without waiting: for threads that must not block.

@@ -249,4 +249,4 @@ pub(crate) fn start(core: Arc<Core>, conn: Connection) -> Result<(Queue, std::th
     Ok((Queue { sender }, thread))
 }
 
-pub(crate) use replay::{leave_box_empty, litter, recover};
+pub(crate) use replay::{in_transaction, leave_box_empty, litter, recover};

@@ -10,6 +10,7 @@ use crate::bar::inspect::BarLimits;
 use crate::bar::install::Installer;
 use crate::config::Config;
 use crate::domain::event::EventLog;
+use crate::snapshot::transfers::{Rules, Transfers};
 use crate::storage::Unit;
 
 /// The running server as handlers see it.
@@ -22,6 +23,8 @@ pub struct App {
     pub archives: Arc<LiveArchives>,
     pub event_log: Arc<EventLog>,
     pub installer: Arc<Installer>,
+    /// Exports and imports of whole cells.
+    pub transfers: Arc<Transfers>,
 }
 
 impl App {
@@ -35,7 +38,13 @@ impl App {
             bar_entries: config.limits.bar_entries as usize,
         };
         let installer = Installer::new(unit.clone(), event_log.clone(), limits);
-        Self { config, urls, unit_token, unit, archives, event_log, installer }
+        let rules = Rules {
+            exclusive: config.cell_export.exclusive,
+            queue: config.cell_export.queue as usize,
+            level: config.cell_export.level as u32,
+        };
+        let transfers = Transfers::new(unit.clone(), event_log.clone(), rules);
+        Self { config, urls, unit_token, unit, archives, event_log, installer, transfers }
     }
 
     /// Whether less room is left on the disk than is kept for deleting.

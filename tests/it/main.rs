@@ -7,6 +7,7 @@
 
 mod bars;
 mod cell;
+mod cell_command;
 mod client;
 mod clients;
 mod command_line;
@@ -22,5 +23,7 @@ mod litmus;
 mod log;
 mod model;
 mod protocol;
+mod snapshots;
 mod tls;
+mod transfers;
 mod unit;

@@ -8,12 +8,14 @@ use bytes::Bytes;
 use http::header::ALLOW;
 use http::{HeaderMap, Method};
 
+use crate::snapshot::gate::Gates;
 use crate::storage::unit::CellRecord;
 use crate::storage::{Cell, Error, Unit};
 use crate::web::Request;
 use crate::web::auth::{AccessContext, Challenge, Place};
 use crate::web::problem::{Code, Problem};
 use crate::web::public_url::Asked;
+use crate::web::request_body::RequestBody;
 use crate::web::state::App;
 
 /// The largest document that these endpoints take, in bytes.
@@ -34,16 +36,23 @@ pub(super) struct Call {
     /// Empty for everybody but the unit's administrator.
     pub(super) body: Bytes,
     pub(super) path_based: bool,
+    /// Who may write to which cell.
+    pub(super) gates: Arc<Gates>,
 }
 
 impl Call {
     pub(super) async fn of(app: &App, request: Request) -> Result<Self, Problem> {
-        let body = if request.access.is_unit_admin() && !request.is_read() {
-            request.body.read(DOCUMENT_BYTES).await?
-        } else {
-            Bytes::new()
-        };
-        Ok(Self {
+        let wanted = request.access.is_unit_admin() && !request.is_read();
+        let (mut call, body) = Self::without_body(app, request);
+        if wanted {
+            call.body = body.read(DOCUMENT_BYTES).await?;
+        }
+        Ok(call)
+    }
+
+    /// A request whose body the caller reads in its own way.
+    pub(super) fn without_body(app: &App, request: Request) -> (Self, RequestBody) {
+        let call = Self {
             unit: Arc::clone(&app.unit),
             method: request.method,
             cell: request.target.cell.unwrap_or_default(),
@@ -52,9 +61,11 @@ impl Call {
             query: request.query,
             headers: request.headers,
             access: request.access,
-            body,
+            body: Bytes::new(),
             path_based: app.urls.path_based(),
-        })
+            gates: Arc::clone(app.transfers.gates()),
+        };
+        (call, request.body)
     }
 
     /// The URL of the cell, or of the unit, with its trailing slash.

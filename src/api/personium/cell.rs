@@ -15,6 +15,8 @@ use crate::web::{Request, Response, blocking, response};
 mod acl;
 mod page;
 mod properties;
+pub mod snapshot;
+pub mod transfer;
 
 const ALLOWED: &str = "OPTIONS, GET, HEAD, POST, DELETE, MKCOL, PROPFIND, PROPPATCH, ACL";
 

@@ -76,7 +76,7 @@ impl Prop {
         Self { ns: ns.to_owned(), local: local.to_owned(), xml }
     }
 
-    fn dav(local: &str, content: &str) -> Self {
+    pub(super) fn dav(local: &str, content: &str) -> Self {
         Self::new(DAV, local, format!("<D:{local} xmlns:D=\"DAV:\">{content}</D:{local}>"))
     }
 

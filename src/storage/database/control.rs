@@ -55,6 +55,13 @@ pub struct Object {
     pub updated_ms: i64,
 }
 
+/// A link as it is stored: the ends in the order of the names of their kinds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkRow {
+    pub a: (String, i64),
+    pub b: (String, i64),
+}
+
 fn select(kind: ObjectKind) -> String {
     let (table, name, owner) = kind.table();
     let fields = if kind == ObjectKind::Rule { "fields" } else { "''" };
@@ -107,6 +114,13 @@ impl View<'_> {
         )
     }
 
+    /// All links, each end by the name of its kind and its number.
+    pub fn links(&self) -> Result<Vec<LinkRow>> {
+        self.all("list links", "SELECT a_kind, a, b_kind, b FROM link ORDER BY a_kind, a, b_kind, b", [], |r| {
+            Ok(LinkRow { a: (r.get(0)?, r.get(1)?), b: (r.get(2)?, r.get(3)?) })
+        })
+    }
+
     /// Whether roles, relations or rules are bound to a box.
     pub fn has_bound_objects(&self, cell_box: ResourceId) -> Result<bool> {
         for kind in [ObjectKind::Role, ObjectKind::Relation, ObjectKind::Rule] {
@@ -151,6 +165,32 @@ impl Tx<'_> {
         }
         self.touch_control();
         Ok(object)
+    }
+
+    /// Writes an object exactly as it was somewhere else.
+    pub fn restore_object(&self, kind: ObjectKind, o: &Object) -> Result<()> {
+        let (table, key, bound) = kind.table();
+        let columns = format!("id, {key}, {bound}, version, created_ms, updated_ms");
+        if kind == ObjectKind::Rule {
+            let query = format!("INSERT INTO {table}({columns}, fields) VALUES(?1,?2,?3,?4,?5,?6,?7)");
+            let values = params![o.id, o.name, o.owner, o.version, o.created_ms, o.updated_ms, o.fields];
+            self.run("restore an object", &query, values)?;
+        } else {
+            let query = format!("INSERT INTO {table}({columns}) VALUES(?1,?2,?3,?4,?5,?6)");
+            let values = params![o.id, o.name, o.owner, o.version, o.created_ms, o.updated_ms];
+            self.run("restore an object", &query, values)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a link whose ends are in the order of the names of their kinds.
+    pub fn restore_link(&self, link: &LinkRow) -> Result<()> {
+        self.run(
+            "restore a link",
+            "INSERT OR IGNORE INTO link(a_kind, a, b_kind, b) VALUES(?1,?2,?3,?4)",
+            params![link.a.0, link.a.1, link.b.0, link.b.1],
+        )?;
+        Ok(())
     }
 
     /// Changes an object's key and fields. `Exists` if another object has the key.

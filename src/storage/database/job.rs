@@ -81,6 +81,11 @@ impl View<'_> {
         self.optional("find a job", sql!("SELECT ", COLUMNS, " FROM job WHERE id=?1"), params![id], Job::from_row)
     }
 
+    /// How the latest installation of a box ended, if it has.
+    pub fn ended_install_of(&self, cell_box: ResourceId) -> Result<Option<Job>> {
+        Ok(self.install_of(cell_box)?.filter(|job| job.state != JobState::Running))
+    }
+
     pub fn running_jobs(&self) -> Result<Vec<Job>> {
         self.all("list jobs", sql!("SELECT ", COLUMNS, " FROM job WHERE state='running'"), [], Job::from_row)
     }

@@ -75,6 +75,10 @@ pub enum Undo {
     RemoveJobs {
         cell_box: ResourceId,
     },
+    /// Remove the row of a file of the snapshot area.
+    RemoveSnapshot {
+        id: i64,
+    },
     /// Let an installation be running again that had ended; what it bound to its box after the number `after` goes.
     ReopenInstall {
         job: i64,
@@ -307,6 +311,7 @@ impl Tx<'_> {
                     self.run("rename a box", "UPDATE box SET name=?2 WHERE id=?1", params![id, name])?;
                 }
                 Undo::RemoveJobs { cell_box } => self.remove_jobs_of(*cell_box)?,
+                Undo::RemoveSnapshot { id } => self.remove_snapshot(*id)?,
                 Undo::ReopenInstall { job, staged, cell_box, after } => {
                     self.reopen_job(*job, staged)?;
                     self.remove_objects_bound_after(*cell_box, *after)?;

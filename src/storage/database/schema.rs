@@ -141,6 +141,7 @@ pub fn create(path: &Path, fill: impl FnOnce(&Connection) -> rusqlite::Result<()
         conn.execute_batch(TABLES)?;
         conn.execute_batch(PENDING)?;
         alias::create(&conn)?;
+        conn.execute_batch(super::area::TABLES)?;
         conn.pragma_update(None, "user_version", FORMAT)?;
         fill(&conn)?;
         conn.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)")?;

@@ -56,7 +56,8 @@ impl Tx<'_> {
 
     /// Puts rows back that were taken.
     pub(crate) fn put_back(&self, taken: &Taken) -> Result<()> {
-        const TABLES: &[&str] = &["box", "job", "role", "relation", "ext_role", "rule", "link", "ace", "lock"];
+        const TABLES: &[&str] =
+            &["box", "job", "role", "relation", "ext_role", "rule", "link", "ace", "lock", "snapshot", "transfer"];
         if !TABLES.contains(&taken.table.as_str()) {
             return Err(Error::Inconsistent(format!("rows of {} cannot be put back", taken.table)));
         }

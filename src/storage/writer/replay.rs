@@ -38,7 +38,7 @@ pub(super) fn clear_own(core: &Core, conn: &Connection) -> Result<()> {
     })
 }
 
-fn in_transaction(core: &Core, conn: &Connection, f: impl FnOnce(&Tx<'_>) -> Result<()>) -> Result<()> {
+pub(crate) fn in_transaction(core: &Core, conn: &Connection, f: impl FnOnce(&Tx<'_>) -> Result<()>) -> Result<()> {
     conn.execute_batch("BEGIN IMMEDIATE").map_err(Error::database("begin"))?;
     let result = (|| {
         let tx = Tx::new(conn, core.lease.owner())?;

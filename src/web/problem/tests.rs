@@ -89,3 +89,24 @@ fn headers_come_along() {
 fn numbers_are_grouped_where_asked() {
     assert_eq!([0, 999, 1024, 104_857_600].map(grouped), ["0", "999", "1,024", "104,857,600"]);
 }
+
+#[test]
+fn texts_of_snapshots_are_those_of_the_table() {
+    use crate::snapshot::failure::Failure;
+    for (failure, params) in [
+        (Failure::NotZip, vec![]),
+        (Failure::Missing("x".to_owned()), vec!["x"]),
+        (Failure::Version("3".to_owned()), vec!["2", "3"]),
+        (Failure::Damaged("x".to_owned()), vec!["x"]),
+        (Failure::Json("x".to_owned()), vec!["x"]),
+        (Failure::Unsupported("x".to_owned()), vec!["x"]),
+        (Failure::TooMany, vec![]),
+        (Failure::Full, vec![]),
+        (Failure::Accessed, vec![]),
+        (Failure::Unknown, vec![]),
+    ] {
+        let code = Code::of(failure.code()).expect("a code of the table");
+        let params: Vec<String> = params.into_iter().map(str::to_owned).collect();
+        assert_eq!(failure.to_string(), code.message(&params));
+    }
+}

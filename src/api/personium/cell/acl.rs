@@ -6,8 +6,8 @@ use super::super::call::Call;
 use super::{properties, tagged};
 use crate::base::xml::{self, Limits};
 use crate::domain::acl::{
-    AceView, AclError, AclView, Form, Level, Principal, PrincipalView, Privileges, RoleReference, SchemaAuthz, acl_xml,
-    parse_acl, resolve_role, role_base,
+    AceView, AclError, AclView, Form, Inherited, Level, Principal, PrincipalView, Privileges, RoleReference,
+    SchemaAuthz, acl_xml, parse_acl, resolve_role, role_base,
 };
 use crate::storage::database::View;
 use crate::storage::database::acl::{Ace, Acl, CELL_ACL};
@@ -82,6 +82,15 @@ fn refused(error: AclError) -> Problem {
 
 /// The list as the property `acl`, roles by the names they have now.
 pub(super) fn show(view: &View<'_>, cell_url: &str) -> Result<String> {
+    shown(view, cell_url, false)
+}
+
+/// The list of something that has none of its own and inherits that of the cell.
+pub(super) fn show_inherited(view: &View<'_>, cell_url: &str) -> Result<String> {
+    shown(view, cell_url, true)
+}
+
+fn shown(view: &View<'_>, cell_url: &str, inherited: bool) -> Result<String> {
     let stored = view.acl(CELL_ACL)?;
     let mut named = Vec::with_capacity(stored.aces.len());
     for ace in &stored.aces {
@@ -105,12 +114,13 @@ pub(super) fn show(view: &View<'_>, cell_url: &str) -> Result<String> {
             privileges: *privileges,
         })
         .collect();
+    let from_the_cell = [Inherited { href: cell_url, aces: &own }];
     let acl = AclView {
         base: &role_base(cell_url, None),
         box_name: None,
-        require_schema_authz: stored.require_schema.as_deref().and_then(SchemaAuthz::of),
-        own: &own,
-        inherited: &[],
+        require_schema_authz: stored.require_schema.as_deref().and_then(SchemaAuthz::of).filter(|_| !inherited),
+        own: if inherited { &[] } else { &own },
+        inherited: if inherited { &from_the_cell } else { &[] },
     };
     Ok(acl_xml(&acl, Form::Prefixed))
 }

@@ -8,6 +8,7 @@ use super::{acl, tagged};
 use crate::base::path::ResourcePath;
 use crate::base::xml::DAV;
 use crate::storage::database::View;
+use crate::storage::database::area::TransferKind;
 use crate::storage::database::cell_box::CellBox;
 use crate::storage::database::cell_root::{CELL_ROOT, CellRoot};
 use crate::storage::database::property::Property;
@@ -18,13 +19,28 @@ use crate::web::problem::Problem;
 use crate::web::{Body, Response};
 
 /// What a PROPFIND shows of a cell, read at one moment.
-struct Shown {
-    root: CellRoot,
+pub(super) struct Shown {
+    pub(super) root: CellRoot,
     properties: Vec<Property>,
     acl: String,
     boxes: Vec<CellBox>,
     /// Where it was asked for.
     quota: Option<Quota>,
+    /// The last import of the cell came to nothing.
+    import_failed: bool,
+}
+
+impl Shown {
+    pub(super) fn read(view: &View<'_>, url: &str, depth: Depth) -> crate::storage::Result<Self> {
+        Ok(Self {
+            root: view.cell_root()?,
+            properties: view.properties(CELL_ROOT)?,
+            acl: acl::show(view, url)?,
+            boxes: if depth == Depth::One { view.boxes()? } else { Vec::new() },
+            quota: None,
+            import_failed: view.transfer(TransferKind::Import)?.is_some_and(|t| t.failed),
+        })
+    }
 }
 
 /// Answers a PROPFIND: the cell; at Depth 1 its boxes and the snapshot area too. Without `Depth` it is the cell alone.
@@ -36,9 +52,7 @@ pub(super) fn propfind(call: &Call) -> Result<Response, Problem> {
     let cell = call.open()?;
     let shown = cell.read(|view| {
         let quota = if listing::asks_quota(&wanted) { Some(cell.quota(view)?) } else { None };
-        let boxes = if depth == Depth::One { view.boxes()? } else { Vec::new() };
-        let properties = view.properties(CELL_ROOT)?;
-        Ok(Shown { root: view.cell_root()?, properties, acl: acl::show(view, &url)?, boxes, quota })
+        Ok(Shown { quota, ..Shown::read(view, &url, depth)? })
     });
     let shown = shown.map_err(|e| call.failed(e))?;
     let mut out = Vec::new();
@@ -61,10 +75,10 @@ pub(super) fn propfind(call: &Call) -> Result<Response, Problem> {
     Ok(tagged(listing::multistatus(Body::Text(out.into())), &shown.root))
 }
 
-fn cell_props(shown: &Shown) -> Vec<Prop> {
+pub(super) fn cell_props(shown: &Shown) -> Vec<Prop> {
     let mut props = listing::collection(Some((shown.root.created_ms, shown.root.updated_ms)));
     props.extend(shown.quota.iter().flat_map(listing::quota));
-    props.push(Prop::personium("cellstatus", "normal"));
+    props.push(Prop::personium("cellstatus", if shown.import_failed { "import failed" } else { "normal" }));
     props.push(Prop::new(DAV, "acl", shown.acl.clone()));
     props.extend(shown.properties.iter().map(|p| Prop::new(&p.ns, &p.local, p.xml.clone())));
     props

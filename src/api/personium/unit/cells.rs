@@ -67,9 +67,10 @@ fn entity(call: &Call, step: &Step) -> Result<Response, Problem> {
     let key = step.key()?.ok_or(Code::ODataKey)?;
     let [name] = key.values(["Name"])?;
     let name = name.unwrap_or_default();
+    let enter = || call.gates.enter(&name).map_err(|kind| call.failed(Error::Busy(kind.label())));
     match call.method.as_str() {
-        "PUT" | "MERGE" => rename(call, &name),
-        "DELETE" => delete(call, &name),
+        "PUT" | "MERGE" => enter().and_then(|_writing| rename(call, &name)),
+        "DELETE" => enter().and_then(|_writing| delete(call, &name)),
         _ => {
             let options = Options::of(call.query.as_deref(), &call.headers)?;
             let record = call.unit.record(&name).map_err(|e| call.failed(e))?;

@@ -1,0 +1,191 @@
+//! `{cell}__export` and `{cell}__import`: beginning a job, and asking how it stands.
+//!
+//! That a job runs already is said before anybody is asked who he is, as the reference does.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::header::{LOCATION, RETRY_AFTER};
+use serde_json::{Value, json};
+
+use super::super::call::Call;
+use crate::base::clock;
+use crate::snapshot::export::ExportOf;
+use crate::snapshot::failure::Failure;
+use crate::snapshot::transfers::{Asked, Refused, Status, Transfers};
+use crate::storage::Cell;
+use crate::storage::database::area::TransferKind;
+use crate::storage::unit::CellRecord;
+use crate::web::auth::Place;
+use crate::web::blocking::run;
+use crate::web::problem::{Code, Problem};
+use crate::web::state::App;
+use crate::web::{Request, Response, response};
+
+const ALLOWED: &str = "OPTIONS, GET, POST";
+
+/// The form of a name, as it is told to clients.
+const NAME: &str = "^[a-zA-Z0-9-_]{1,192}$";
+
+/// Answers a request for the exports or imports of a cell.
+pub async fn route(app: &App, request: Request) -> Result<Response, Problem> {
+    let (transfers, installer) = (app.transfers.clone(), app.installer.clone());
+    let key = request.key.clone();
+    let kind = if request.target.rest.starts_with("__export") { TransferKind::Export } else { TransferKind::Import };
+    let call = Call::of(app, request).await?;
+    run(move || {
+        let installing = |cell: i64| installer.is_busy(cell);
+        Endpoint { call: &call, transfers: &transfers, kind, key, installing: &installing }.answer()
+    })
+    .await
+}
+
+struct Endpoint<'a> {
+    call: &'a Call,
+    transfers: &'a Arc<Transfers>,
+    kind: TransferKind,
+    key: String,
+    /// Whether a box is being installed in a cell.
+    installing: &'a dyn Fn(i64) -> bool,
+}
+
+impl Endpoint<'_> {
+    fn answer(self) -> Result<Response, Problem> {
+        let record = self.call.record()?;
+        let (_, below) = self.call.rest.split_once('/').unwrap_or((&self.call.rest, ""));
+        if !below.trim_matches('/').is_empty() {
+            return Err(Code::UriNotRecognized.into());
+        }
+        match self.call.method.as_str() {
+            "OPTIONS" => {
+                self.call.require_unit(Place::Endpoint)?;
+                Ok(response::options(ALLOWED))
+            }
+            "GET" | "HEAD" => {
+                self.call.require_unit(Place::Endpoint)?;
+                let status = self.transfers.status(&*self.call.open()?, self.kind);
+                Ok(response::json(StatusCode::OK, &document(self.kind, &status.map_err(|e| self.call.failed(e))?)?))
+            }
+            "POST" => self.begin(&record),
+            _ => Err(Call::not_allowed(ALLOWED)),
+        }
+    }
+
+    fn begin(self, record: &CellRecord) -> Result<Response, Problem> {
+        let cell = self.call.open()?;
+        if let Some(other) = self.transfers.running(&cell).map_err(|e| self.call.failed(e))? {
+            return Err(busy(other));
+        }
+        self.call.require_unit(Place::Endpoint)?;
+        let name = name(&self.call.body, self.kind)?;
+        let url = self.call.base_url();
+        let asked = Asked { request_key: self.key.clone(), cell_url: url.clone() };
+        let begun = match self.kind {
+            TransferKind::Export => {
+                let name = name.unwrap_or_else(|| format!("{}_{}", record.name, clock::compact(clock::now_ms())));
+                let level = self.transfers.level();
+                let of = ExportOf { record: record.clone(), unit_url: self.call.asked.unit(), level };
+                self.transfers.export(cell, &name, of, asked).map_err(|e| self.refused(e, &name))
+            }
+            TransferKind::Import => {
+                let name = name.ok_or_else(|| Problem::new(Code::RequiredKeyMissing).with("Name"))?;
+                self.import(cell, record, &name, asked)
+            }
+        };
+        begun?;
+        let mut answer = response::empty(StatusCode::ACCEPTED);
+        let endpoint = if self.kind == TransferKind::Export { "__export" } else { "__import" };
+        if let Ok(location) = format!("{url}{endpoint}").parse() {
+            answer.headers_mut().insert(LOCATION, location);
+        }
+        Ok(answer)
+    }
+
+    fn import(&self, cell: Arc<Cell>, record: &CellRecord, name: &str, asked: Asked) -> Result<(), Problem> {
+        let begun = self.transfers.import(cell, record.clone(), name, asked, self.installing);
+        begun.map_err(|e| self.refused(e, name))
+    }
+
+    fn refused(&self, refused: Refused, name: &str) -> Problem {
+        match refused {
+            Refused::Busy(kind) => busy(kind),
+            Refused::Exists => Problem::new(Code::FileExists).with(format!("{name}.zip")),
+            Refused::Accessed => Problem::new(Code::CellAccessed).header(RETRY_AFTER, "1"),
+            Refused::Missing => Problem::new(Code::ResourceNotFound).with(format!("{name}.zip")),
+            Refused::Store(e) => self.call.failed(e),
+            Refused::Snapshot(failure) => problem_of(&failure),
+        }
+    }
+}
+
+fn busy(kind: TransferKind) -> Problem {
+    Problem::new(Code::CellBusy).with(kind.label()).header(RETRY_AFTER, "1")
+}
+
+/// A refusal of the snapshot file, whose texts are its own.
+fn problem_of(failure: &Failure) -> Problem {
+    let Some(code) = Code::of(failure.code()) else { return Problem::internal(failure) };
+    let problem = Problem::new(code).saying(failure.to_string());
+    match std::error::Error::source(failure) {
+        Some(cause) => problem.because(cause),
+        None => problem,
+    }
+}
+
+/// The name in the body of a request; none where an export shall get one. The type of the body does not matter.
+fn name(body: &[u8], kind: TransferKind) -> Result<Option<String>, Problem> {
+    if body.is_empty() && kind == TransferKind::Export {
+        return Ok(None);
+    }
+    let broken = || Problem::new(Code::JsonParse).with(String::from_utf8_lossy(body));
+    let Ok(Value::Object(document)) = serde_json::from_slice::<Value>(body) else { return Err(broken()) };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    match document.get("Name") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(name)) if (1..=192).contains(&name.len()) && name.bytes().all(plain) => {
+            Ok(Some(name.clone()))
+        }
+        Some(_) => Err(Problem::new(Code::FieldFormat).with("Name").with(NAME)),
+    }
+}
+
+fn document(kind: TransferKind, status: &Status) -> Result<Value, Problem> {
+    let (running, key) = match kind {
+        TransferKind::Export => ("exportation in progress", "exportation_name"),
+        TransferKind::Import => ("importation in progress", "importation_name"),
+    };
+    let told = |status: &str, started_ms: &i64, progress: &i64, name: &str| json!({ "status": status, "started_at": clock::iso_ms(*started_ms), "progress": format!("{progress}%"), key: name });
+    Ok(match status {
+        Status::Ready => json!({ "status": "ready" }),
+        Status::Running { name, started_ms, progress } => told(running, started_ms, progress, name),
+        Status::Failed { name, started_ms, progress, message } => {
+            let mut document = told("import failed", started_ms, progress, name);
+            document["message"] = serde_json::from_str(message).map_err(Problem::internal)?;
+            document
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_bodies() {
+        let export = |body: &str| name(body.as_bytes(), TransferKind::Export).map_err(|p| p.code());
+        for none in ["", "{}", r#"{"Name":null}"#, r#"{"Other":1}"#] {
+            assert_eq!(export(none), Ok(None), "{none}");
+        }
+        assert_eq!(export(r#"{"Name":"a-Z_9"}"#), Ok(Some("a-Z_9".to_owned())));
+        let long = "n".repeat(193);
+        for wrong in ["", "a.b", "a/b", "a b", "ä", "a.zip", long.as_str()] {
+            let body = json!({ "Name": wrong }).to_string();
+            assert_eq!(export(&body), Err(Code::FieldFormat), "{wrong}");
+        }
+        assert_eq!(export(r#"{"Name":1}"#), Err(Code::FieldFormat));
+        for broken in [" ", "{", "[]", "\"a\"", "1"] {
+            assert_eq!(export(broken), Err(Code::JsonParse), "{broken}");
+        }
+        assert_eq!(name(b"", TransferKind::Import).map_err(|p| p.code()), Err(Code::JsonParse));
+    }
+}
