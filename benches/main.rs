@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the table is the result")]
 #![allow(unreachable_pub, reason = "a bench has no public interface")]
 
+mod cell;
 mod children;
 mod data;
 mod export;
@@ -37,6 +38,7 @@ const SECTIONS: &[(&str, Section)] = &[
     ("get", get::rows),
     ("put", put::rows),
     ("install", install::rows),
+    ("cell", cell::rows),
     ("tree", tree::rows),
 ];
 
