@@ -325,7 +325,7 @@ fn a_client_of_http2_lives_as_long_as_it_takes_something() {
                 bytes += n;
             }
             assert_eq!(bytes, 65_535);
-            assert!(server.log().contains("a client takes nothing any more"));
+            server.wait_for_log("a client takes nothing any more");
         });
         // A connection without a request is idle, whatever else is said on it.
         scope.spawn(|| {
@@ -353,7 +353,7 @@ fn idle_connections_make_room() {
     }
     let mut another = server.connect();
     ask(&mut another);
-    assert!(server.log().contains("no room for more connections"));
+    server.wait_for_log("no room for more connections");
     let alive = kept.iter_mut().filter_map(|c| c.try_send(&Request::new("GET", "/__status")).ok()).count();
     assert_eq!(alive, 3);
     ask(&mut another);
