@@ -8,6 +8,8 @@ use args::{Args, Verb};
 use exit::Exit;
 use printer::Printer;
 
+mod account;
+mod acl;
 mod args;
 mod cell;
 mod check;
@@ -15,8 +17,12 @@ mod config;
 mod error;
 mod exit;
 mod log;
+mod objects;
 mod printer;
+mod remote;
+mod role;
 mod serve;
+mod token;
 
 /// Runs the program with the arguments of the process.
 pub fn run() -> ExitCode {
@@ -35,6 +41,10 @@ pub fn run() -> ExitCode {
         Verb::Config(verb) => config::run(verb, &printer),
         Verb::Cell(verb) => log::start(&args.log).and_then(|()| cell::run(&verb.verb, &printer)),
         Verb::Check(verb) => log::start(&args.log).and_then(|()| check::run(verb, &printer)),
+        Verb::Account(verb) => log::quietly(&args.log).and_then(|()| account::run(verb, &printer)),
+        Verb::Role(verb) => log::quietly(&args.log).and_then(|()| role::run(verb, &printer)),
+        Verb::Token(verb) => log::quietly(&args.log).and_then(|()| token::run(verb, &printer)),
+        Verb::Acl(verb) => log::quietly(&args.log).and_then(|()| acl::run(verb, &printer)),
     };
     result
         .unwrap_or_else(|e| {

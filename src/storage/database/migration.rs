@@ -6,9 +6,9 @@
 use rusqlite::{Connection, params};
 use serde::Deserialize;
 
-use super::alias;
 use super::pending::{Pending, Step, Undo};
 use super::schema::{FORMAT, PENDING};
+use super::{account, alias};
 use crate::storage::error::{Error, Result};
 
 /// The format of a database.
@@ -23,6 +23,7 @@ pub fn migrate(conn: &Connection) -> Result<()> {
         if format(conn)? < 2 {
             gather_pending(conn)?;
             alias::create(conn).map_err(Error::database("migrate alias"))?;
+            conn.execute_batch(account::TABLES).map_err(Error::database("add tables of accounts"))?;
         }
         conn.pragma_update(None, "user_version", FORMAT).map_err(Error::database("migrate"))
     })();

@@ -1,19 +1,21 @@
 //! PROPFIND and PROPPATCH of a cell.
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 
 use super::super::call::Call;
 use super::super::listing::{self, Depth, Prop, Update, Wanted};
 use super::{acl, tagged};
 use crate::base::path::ResourcePath;
 use crate::base::xml::DAV;
+use crate::domain::access::{Place, Scope};
+use crate::domain::acl::Privilege;
 use crate::storage::database::View;
 use crate::storage::database::cell_box::CellBox;
 use crate::storage::database::cell_root::{CELL_ROOT, CellRoot};
 use crate::storage::database::property::Property;
 use crate::storage::space::Quota;
 use crate::storage::writer::{Change, Context};
-use crate::web::auth::Place;
+use crate::web::authority::Access;
 use crate::web::problem::Problem;
 use crate::web::{Body, Response};
 
@@ -21,24 +23,40 @@ use crate::web::{Body, Response};
 struct Shown {
     root: CellRoot,
     properties: Vec<Property>,
-    acl: String,
+    /// None for those who may not see it.
+    acl: Option<String>,
+    /// Those that the caller may look into.
     boxes: Vec<CellBox>,
     /// Where it was asked for.
     quota: Option<Quota>,
+    /// Whether the snapshot area is shown.
+    snapshots: bool,
 }
 
 /// Answers a PROPFIND: the cell; at Depth 1 its boxes and the snapshot area too. Without `Depth` it is the cell alone.
 pub(super) fn propfind(call: &Call) -> Result<Response, Problem> {
-    call.require_unit(Place::Open)?;
-    let wanted = Wanted::parse(&call.body)?;
-    let depth = listing::depth(&call.headers, Some(Depth::Zero))?;
+    let asked_depth = listing::depth(&call.headers, Some(Depth::Zero));
     let url = call.base_url();
+    if let Err(refusal) = call.permit(Place::Cell) {
+        // Clients walk down from here to what they may see.
+        if !matches!(asked_depth, Ok(Depth::Zero)) || refusal.status() != StatusCode::FORBIDDEN {
+            return Err(refusal);
+        }
+        let wanted = Wanted::parse(&call.body)?;
+        return Ok(listing::single(url.trim_end_matches('/'), &listing::collection(None), &wanted));
+    }
+    let wanted = Wanted::parse(&call.body)?;
+    let depth = asked_depth?;
     let cell = call.open()?;
+    let access = call.access_in(&cell)?;
     let shown = cell.read(|view| {
         let quota = if listing::asks_quota(&wanted) { Some(cell.quota(view)?) } else { None };
-        let boxes = if depth == Depth::One { view.boxes()? } else { Vec::new() };
+        let boxes = if depth == Depth::One { boxes_for(view, access)? } else { Vec::new() };
         let properties = view.properties(CELL_ROOT)?;
-        Ok(Shown { root: view.cell_root()?, properties, acl: acl::show(view, &url)?, boxes, quota })
+        let may = |privilege, scope| access.permit_cell(view, privilege, scope).is_ok();
+        let acl = if may(Privilege::AclRead, Scope::Cell) { Some(acl::show(view, &url)?) } else { None };
+        let snapshots = may(Privilege::Root, Scope::Drive);
+        Ok(Shown { root: view.cell_root()?, properties, acl, boxes, quota, snapshots })
     });
     let shown = shown.map_err(|e| call.failed(e))?;
     let mut out = Vec::new();
@@ -52,6 +70,8 @@ pub(super) fn propfind(call: &Call) -> Result<Response, Problem> {
                 props.extend(shown.quota.iter().flat_map(listing::quota));
                 listing::resource(&mut out, &href, &props, &wanted)?;
             }
+        }
+        if depth == Depth::One && shown.snapshots {
             let area = listing::collection(Some((shown.root.created_ms, shown.root.updated_ms)));
             listing::resource(&mut out, &format!("{url}__snapshot"), &area, &wanted)?;
         }
@@ -61,18 +81,36 @@ pub(super) fn propfind(call: &Call) -> Result<Response, Problem> {
     Ok(tagged(listing::multistatus(Body::Text(out.into())), &shown.root))
 }
 
+/// The boxes that a caller may look into; all for those who may read about boxes.
+fn boxes_for(view: &View<'_>, access: &Access) -> crate::storage::Result<Vec<CellBox>> {
+    let mut boxes = view.boxes()?;
+    if access.is_unit_admin() || access.permit_cell(view, Privilege::BoxRead, Scope::Cell).is_ok() {
+        return Ok(boxes);
+    }
+    let at = access.at(view)?;
+    let caller = access.caller(&at)?;
+    let mut seen = Vec::new();
+    for cell_box in boxes.drain(..) {
+        let Some(root) = view.resource(cell_box.id)? else { continue };
+        if at.check_box(&caller, &cell_box, &[root], Privilege::ReadProperties)?.is_none() {
+            seen.push(cell_box);
+        }
+    }
+    Ok(seen)
+}
+
 fn cell_props(shown: &Shown) -> Vec<Prop> {
     let mut props = listing::collection(Some((shown.root.created_ms, shown.root.updated_ms)));
     props.extend(shown.quota.iter().flat_map(listing::quota));
     props.push(Prop::personium("cellstatus", "normal"));
-    props.push(Prop::new(DAV, "acl", shown.acl.clone()));
+    props.extend(shown.acl.iter().map(|acl| Prop::new(DAV, "acl", acl.clone())));
     props.extend(shown.properties.iter().map(|p| Prop::new(&p.ns, &p.local, p.xml.clone())));
     props
 }
 
 /// Answers a PROPPATCH: all instructions or none.
 pub(super) fn proppatch(call: &Call) -> Result<Response, Problem> {
-    call.require_unit(Place::Open)?;
+    call.permit(Place::Cell)?;
     let updates = listing::updates(&call.body)?;
     let cell = call.open()?;
     let answer = listing::patched(call.base_url().trim_end_matches('/'), &updates);
