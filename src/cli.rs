@@ -8,6 +8,8 @@ use args::{Args, Verb};
 use exit::Exit;
 use printer::Printer;
 
+mod account;
+mod acl;
 mod args;
 mod cell;
 mod cell_box;
@@ -16,9 +18,13 @@ mod config;
 mod error;
 mod exit;
 mod log;
+mod objects;
 mod printer;
+mod remote;
+mod role;
 mod serve;
 mod snapshot;
+mod token;
 mod transfer;
 
 /// Runs the program with the arguments of the process.
@@ -40,6 +46,10 @@ pub fn run() -> ExitCode {
         Verb::Box(verb) => log::start(&args.log).and_then(|()| cell_box::run(verb, &printer)),
         Verb::Snapshot(verb) => log::start(&args.log).and_then(|()| snapshot::run(verb, &printer)),
         Verb::Check(verb) => log::start(&args.log).and_then(|()| check::run(verb, &printer)),
+        Verb::Account(verb) => log::quietly(&args.log).and_then(|()| account::run(verb, &printer)),
+        Verb::Role(verb) => log::quietly(&args.log).and_then(|()| role::run(verb, &printer)),
+        Verb::Token(verb) => log::quietly(&args.log).and_then(|()| token::run(verb, &printer)),
+        Verb::Acl(verb) => log::quietly(&args.log).and_then(|()| acl::run(verb, &printer)),
     };
     result
         .unwrap_or_else(|e| {

@@ -7,6 +7,7 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 
 use crate::base::path::{ResourcePath, decode_segment};
+use crate::domain::access::Place;
 use crate::domain::lock::Reach;
 use crate::storage::database::View;
 use crate::storage::database::cell_box::CellBox;
@@ -16,7 +17,6 @@ use crate::web::problem::{Code, Problem};
 use crate::web::state::App;
 use crate::web::{Request, Response};
 
-mod access;
 mod acl;
 mod allow;
 mod answer;
@@ -33,6 +33,7 @@ mod mkcol;
 mod move_across;
 mod move_to;
 mod partial;
+mod principals;
 mod propfind;
 mod proppatch;
 mod put;
@@ -85,8 +86,10 @@ pub(crate) fn box_guard(
 ) -> impl FnOnce() -> Result<BoxGuard, Problem> + Send + 'static {
     let (request, _) = DavRequest::new(app, request, named);
     move || {
-        let gate = Gate::of(&request)?;
+        let subject = request.admit()?;
+        let gate = Gate::of(&request, &subject)?;
         Ok(Box::new(move |view: &View<'_>, cell_box: &CellBox| {
+            subject.access.permit_place(view, Place::BoxRoot, "DELETE")?;
             gate.header(view)?;
             gate.locks(view, &view.lookup(&cell_box.name, &ResourcePath::root())?, Reach::Place)
         }))

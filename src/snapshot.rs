@@ -5,6 +5,7 @@
 //! checksums of everything. See `docs/api.md`.
 
 mod doc;
+mod drives;
 pub mod export;
 pub mod failure;
 pub mod gate;

@@ -1,6 +1,7 @@
 //! What every HTTP door shares: errors, authentication, bodies, ranges, conditions and URLs.
 
 pub mod auth;
+pub mod authority;
 pub mod blocking;
 pub mod body;
 pub mod conditional;

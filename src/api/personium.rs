@@ -1,10 +1,16 @@
-//! Personium's API: the unit, cells, boxes, control objects, logs.
+//! Personium's API: the unit, cells, boxes, control objects, logs, and where one logs in.
 
+pub mod authz;
 mod call;
 pub mod cell;
 pub mod cell_box;
 pub mod ctl;
+mod form;
+pub mod introspect;
 mod listing;
 pub mod log;
+pub mod mypassword;
 mod odata;
+pub mod role;
+pub mod token;
 pub mod unit;

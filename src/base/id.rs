@@ -52,6 +52,11 @@ pub fn token() -> String {
     URL_SAFE_NO_PAD.encode(random::<32>())
 }
 
+/// 256 random bits.
+pub fn secret() -> [u8; 32] {
+    random()
+}
+
 /// A random UUID as 22 characters of base64url, the form in which cells are identified.
 pub fn uuid22() -> String {
     URL_SAFE_NO_PAD.encode(uuid::Uuid::new_v4().as_bytes())

@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+pub(super) mod people;
+
+use people::{AccountArgs, AclArgs, RoleArgs, TokenArgs};
+
 use crate::config::Size;
 
 const AFTER: &str = "\
@@ -17,9 +21,12 @@ Examples:
   cellar cell export alice -o alice.zip           everything of a cell, as a file
   cellar cell import alice alice.zip              and back, all of it or nothing
   cellar box install alice notes notes.bar        a box from a bar file
+  cellar account add alice bob                    an account in the cell alice; the password comes from stdin
+  cellar acl grant alice/notes editor read write  what a role may do in a box
 
 Environment:
   CELLAR_UNIT_TOKEN      the token of the unit's administrator; else the file unit.token in the unit
+  CELLAR_URL, CELLAR_TOKEN   a running server for account, role, token and acl, and a token for it
   CELLAR_SECTION__KEY    a key of the configuration, such as CELLAR_LIMITS__BAR_SIZE
   CELLAR_ROOT, CELLAR_LISTEN, CELLAR_CONFIG, CELLAR_LOG, CELLAR_LOG_FORMAT    the flags of the same names
 
@@ -67,6 +74,14 @@ pub(super) enum Verb {
     Config(ConfigArgs),
     /// Compare what the unit knows with what lies on disk
     Check(CheckArgs),
+    /// Accounts of a cell, their roles and drive passwords
+    Account(AccountArgs),
+    /// Roles of a cell
+    Role(RoleArgs),
+    /// Log in, look at tokens, end them
+    Token(TokenArgs),
+    /// Access control lists: show, grant, revoke
+    Acl(AclArgs),
     /// Write a whole cell to a file, put one back, or set what it may hold
     Cell(CellArgs),
     /// The snapshot files that are kept with a cell

@@ -7,6 +7,7 @@ use crate::config::ConfigError;
 use crate::server::tls::TlsError;
 use crate::storage::Error as StoreError;
 use crate::storage::unit::OpenError;
+use crate::web::authority::AuthorityError;
 
 /// The failure of a verb.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +18,8 @@ pub(super) enum Error {
     Unit(#[from] OpenError),
     #[error("there is no cell `{0}`")]
     NoCell(String),
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     #[error("the log filter `{filter}` cannot be read: {message}")]
     LogFilter { filter: String, message: String },
     #[error("`server.tls_cert` and `server.tls_key`: {0}")]
@@ -38,6 +41,16 @@ pub(super) enum Error {
     Job(String),
     #[error("interrupted; the cell is as it was")]
     Interrupted,
+    #[error("{0}")]
+    Refused(String),
+    #[error("the server's answer cannot be understood: {0}")]
+    Answer(String),
+    #[error("`{0}` is no URL of a server that can be spoken to")]
+    Url(String),
+    #[error("there is no token for that server")]
+    Token,
+    #[error("no {} was given", .0.to_lowercase())]
+    NoSecret(String),
     #[error("cannot {op}: {source}")]
     System { op: &'static str, source: io::Error },
 }
@@ -48,7 +61,11 @@ impl Error {
             Self::Interrupted => Exit::Interrupted,
             Self::Unit(OpenError::NoUnit(_)) => Exit::NoUnit,
             Self::Unit(OpenError::Served(_) | OpenError::Store(StoreError::InUse)) => Exit::Locked,
-            Self::Config(_)
+            Self::Refused(_)
+            | Self::Url(_)
+            | Self::Token
+            | Self::NoSecret(_)
+            | Self::Config(_)
             | Self::LogFilter { .. }
             | Self::Tls(_)
             | Self::Environment(_)
@@ -59,6 +76,7 @@ impl Error {
             | Self::Name(_)
             | Self::File { .. }
             | Self::Job(_)
+            | Self::Authority(AuthorityError::Cost(_) | AuthorityError::PasswordRegex(_))
             | Self::Unit(
                 OpenError::Foreign(_)
                 | OpenError::Newer(..)
@@ -66,7 +84,9 @@ impl Error {
                 | OpenError::Headless(_)
                 | OpenError::Store(StoreError::Newer { .. }),
             ) => Exit::Refused,
-            Self::System { .. } | Self::Unit(OpenError::Store(_)) => Exit::Failed,
+            Self::Answer(_) | Self::System { .. } | Self::Authority(_) | Self::Unit(OpenError::Store(_)) => {
+                Exit::Failed
+            }
         }
     }
 
@@ -79,6 +99,11 @@ impl Error {
                 Some("the server's own certificate comes first in its file, before those of its authorities")
             }
             Self::Unit(OpenError::Store(StoreError::InUse)) => Some("another process has the cell open: end it first"),
+            Self::Url(_) => {
+                Some("only http:// is spoken: use it on the server's machine, or `--root` with the unit's directory")
+            }
+            Self::Token => Some("put one into CELLAR_TOKEN, or into ~/.config/cellar/token"),
+            Self::NoSecret(_) => Some("give it on stdin, as one line"),
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 Some("another program has that port; `--listen 127.0.0.1:0` takes a free one")
             }

@@ -7,6 +7,12 @@ use tracing_subscriber::EnvFilter;
 use super::args::{LogArgs, LogFormat};
 use super::error::Error;
 
+/// Starts the log of a verb that talks itself: unless told otherwise, only warnings.
+pub(super) fn quietly(args: &LogArgs) -> Result<(), Error> {
+    let filter = if args.filter == "info" { "warn".to_owned() } else { args.filter.clone() };
+    start(&LogArgs { filter, format: args.format })
+}
+
 /// Starts the log of this process.
 pub(super) fn start(args: &LogArgs) -> Result<(), Error> {
     let filter = EnvFilter::try_new(&args.filter)

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
@@ -21,6 +22,10 @@ use crate::storage::Unit;
 use crate::storage::cell::Limits;
 use crate::storage::unit::{OpenError, Role};
 use crate::web::auth::UnitToken;
+use crate::web::authority::Authority;
+
+/// How often the age of the keys of tokens is looked at.
+const KEYS_LOOKED_AT: Duration = Duration::from_mins(10);
 
 const TOKEN_VARIABLE: &str = "CELLAR_UNIT_TOKEN";
 
@@ -37,7 +42,8 @@ pub(super) fn run(args: &ServeArgs, log_args: &LogArgs, printer: &Printer) -> Re
     let most = most_connections(config.connections.max, raise_descriptor_limit());
     let unit = open_unit(args, &config)?;
     let token = unit_token(&unit)?;
-    let app = Arc::new(App::new(config, token, unit.clone()));
+    let authority = Arc::new(Authority::new(&config.auth, token, &unit)?);
+    let app = Arc::new(App::new(config, authority, unit.clone()));
     let (installer, transfers) = (app.installer.clone(), app.transfers.clone());
     let runtime = Builder::new_multi_thread()
         .enable_all()
@@ -113,6 +119,7 @@ async fn serve(
         greet(printer, url, &app, &args.root);
     }
     tokio::spawn(let_go_of_archives(app.clone()));
+    tokio::spawn(rotate_keys(app.clone()));
     Ok(listen::serve(listener, app, tls, most, &mut signals).await)
 }
 
@@ -125,6 +132,19 @@ async fn let_go_of_archives(app: Arc<App>) {
             app.archives.let_go_of_unread();
         } else {
             app.archives.sweep();
+        }
+    }
+}
+
+/// Gives the key of tokens a successor when it is time.
+async fn rotate_keys(app: Arc<App>) {
+    let mut tick = tokio::time::interval(KEYS_LOOKED_AT);
+    loop {
+        tick.tick().await;
+        let app = app.clone();
+        let rotated = tokio::task::spawn_blocking(move || app.authority.rotate(&app.unit)).await;
+        if let Ok(Err(e)) = rotated {
+            tracing::warn!(error = &e as &dyn std::error::Error, "the keys of tokens stay as they are");
         }
     }
 }

@@ -148,6 +148,28 @@ keys! {
     auth: Auth {
         /// The salt of the unit whose accounts with sha-256 passwords are imported.
         reference_salt: Secret = "",
+        /// Memory that hashing a password takes.
+        argon2_memory: Size = "19MiB",
+        /// Passes over that memory.
+        argon2_iterations: u64 = "2",
+        /// Lanes of that memory.
+        argon2_lanes: u64 = "1",
+        /// The number of passwords that are hashed at the same time; 0 is half of the processors.
+        hashes_at_once: u64 = "0",
+        /// The number of passwords that may wait to be hashed; further logins are answered 429.
+        hashes_waiting: u64 = "64",
+        /// What a new password must look like.
+        password_regex: String = "^[a-zA-Z0-9-_!$*=^`{|}~.@]{6,32}$",
+        /// Milliseconds after a failed login in which the same account is refused to the same address.
+        retry_interval_ms: u64 = "1000",
+        /// The number of failed logins after which an account is locked for an address; 0 is never.
+        lock_count: u64 = "0",
+        /// Seconds for which it stays locked.
+        lock_time_s: u64 = "0",
+        /// The scope of tokens for which none was asked.
+        default_scope: String = "root",
+        /// Seconds after which tokens are sealed with a new key.
+        key_rotation_s: u64 = "2592000",
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) async fn acl(request: DavRequest, body: RequestBody) -> Result<Respon
             return Err(not_allowed(&lookup));
         }
         let wished = Wished::read(&subject, &body)?;
-        let guard = Gate::of(&request)?.guard_existing(Reach::Itself, |lookup| {
+        let guard = Gate::of(&request, &subject)?.guard_existing(Reach::Itself, |lookup| {
             if is_of_sources(lookup) { Err(not_allowed(lookup)) } else { Ok(()) }
         });
         let operation = SetAcl {

@@ -10,6 +10,9 @@ use crate::storage::database::cell_box::Lookup;
 use crate::web::problem::{Code, Problem};
 use crate::web::{Response, response};
 
+/// What some resource of a box has.
+const ANYTHING: &str =
+    "OPTIONS, GET, HEAD, PUT, PATCH, DELETE, MKCOL, MOVE, COPY, PROPFIND, PROPPATCH, REPORT, LOCK, UNLOCK, ACL";
 const NOTHING: &str = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, PROPFIND, PROPPATCH, LOCK, ACL";
 const BOX: &str = "OPTIONS, GET, HEAD, DELETE, MKCOL, COPY, PROPFIND, PROPPATCH, REPORT, LOCK, UNLOCK, ACL";
 const COLLECTION: &str =
@@ -34,9 +37,11 @@ fn methods(lookup: &Lookup) -> &'static str {
 /// Answers OPTIONS with login; the box may be in installation.
 pub(super) fn options(request: &DavRequest) -> Result<Response, Problem> {
     let subject = request.admit()?;
-    let allowed = match subject.cell.lookup(&subject.box_name, &subject.path) {
+    let allowed = match subject.permitted(subject.cell.lookup(&subject.box_name, &subject.path)) {
         Ok(lookup) => methods(&lookup),
         Err(Error::Busy(_)) => BOX,
+        // Nobody needs a login to ask, but who may not read here hears no more than anybody else.
+        Err(Error::Refused(_)) => ANYTHING,
         Err(e) => return Err(subject.problem(e)),
     };
     Ok(response::options(allowed))

@@ -21,7 +21,8 @@ pub(super) fn copy(request: &DavRequest) -> Result<Response, Problem> {
     let _writing = transfer.enter(request, &subject)?;
     let target = transfer.target(request, &subject)?;
     let from = fresh(&subject, extent == Extent::Tree)?;
-    let gate = Gate::for_cell(request, target.name())?;
+    subject.cell.read(|view| subject.access.permit_tree(view, &from)).map_err(|e| subject.problem(e))?;
+    let gate = Gate::for_cell(request, &target)?;
     gate.entity(&from)?;
     let guard = guard(&subject, &from, &target, &transfer, gate)?;
     let outcome =
@@ -54,6 +55,7 @@ pub(super) fn guard(
         if to.missing == 0 && above.contains(&to.nearest().id) {
             return Err(Error::SameResource);
         }
+        gate.permit_arrival(view, to)?;
         gate.header(view)?;
         within.arrival(&asked, kind, to)?;
         gate.locks(view, to, Reach::Place)

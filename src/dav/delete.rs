@@ -18,7 +18,8 @@ pub(super) async fn delete(request: DavRequest) -> Result<Response, Problem> {
     change(move || {
         let subject = request.admit()?;
         let recursive = recursive(&request)?;
-        let guard = Gate::of(&request)?
+        subject.lookup()?;
+        let guard = Gate::of(&request, &subject)?
             .guard_existing(Reach::Place, |lookup| if is_sources(lookup) { Err(not_allowed(lookup)) } else { Ok(()) });
         let operation = Delete { box_name: subject.box_name.clone(), path: subject.path.clone(), recursive, guard };
         Ok((subject, operation))

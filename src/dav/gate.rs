@@ -1,13 +1,13 @@
-//! What a request that changes something must satisfy: `If-Match` and its kin, the `If` header, and the locks in the way.
+//! What a request that changes something must satisfy: privileges, `If-Match` and its kin, the `If` header, and the locks in the
+//! way.
 //!
 //! Asked inside the transaction, where the answer is final, and before that where it spares receiving a body.
 
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 
-use super::access::principal;
 use super::bad_header;
 use super::if_header::{IfHeader, List, State};
-use super::subject::DavRequest;
+use super::subject::{DavRequest, Subject};
 use crate::base::clock::now_ms;
 use crate::base::path::{ResourcePath, decode_segment, encode_segment};
 use crate::domain::lock::{Keys, Obstacle, Reach, conflict, obstacle};
@@ -15,7 +15,8 @@ use crate::storage::database::cell_box::Lookup;
 use crate::storage::database::lock::Lock;
 use crate::storage::database::{Resource, View};
 use crate::storage::operation::Guard;
-use crate::storage::{Error, Result as Stored};
+use crate::storage::{Cell, Error, Result as Stored};
+use crate::web::authority::Access;
 use crate::web::conditional::{Conditions, Current, Verdict};
 use crate::web::problem::{Code, Problem};
 use crate::web::public_url::Asked;
@@ -26,6 +27,8 @@ pub(super) struct Gate {
     conditions: Conditions,
     lists: Vec<(List, Spot)>,
     keys: Keys,
+    access: Access,
+    method: Method,
     asked: Asked,
     cell: String,
     /// The URL of the request.
@@ -50,22 +53,28 @@ struct Possession {
 
 impl Gate {
     /// Reads the headers of a request that changes its own cell.
-    pub(super) fn of(request: &DavRequest) -> Result<Self, Problem> {
-        Self::for_cell(request, &request.named.cell)
+    pub(super) fn of(request: &DavRequest, subject: &Subject) -> Result<Self, Problem> {
+        Self::with(request, subject.access.clone(), subject.cell.name())
     }
 
     /// Reads the headers of a request that changes this cell.
-    pub(super) fn for_cell(request: &DavRequest, cell: &str) -> Result<Self, Problem> {
+    pub(super) fn for_cell(request: &DavRequest, cell: &Cell) -> Result<Self, Problem> {
+        Self::with(request, request.access_in(cell)?, cell.name())
+    }
+
+    fn with(request: &DavRequest, access: Access, cell: &str) -> Result<Self, Problem> {
         let header = if_header(request)?;
         let keys = Keys {
             tokens: header.iter().flat_map(IfHeader::tokens).map(str::to_owned).collect(),
-            principal: principal(request).to_owned(),
+            principal: access.principal(),
         };
         let lists = header.map_or_else(Vec::new, |header| header.lists);
         Ok(Self {
             conditions: Conditions::of(&request.headers),
             lists: lists.into_iter().map(|list| (spot(request, cell, &list), list)).map(|(s, l)| (l, s)).collect(),
             keys,
+            access,
+            method: request.method.clone(),
             asked: request.asked.clone(),
             cell: cell.to_owned(),
             url: request.url(),
@@ -83,8 +92,19 @@ impl Gate {
 
     /// Whether everything holds for a change of what the request's own path leads to.
     pub(super) fn check(&self, view: &View<'_>, lookup: &Lookup, reach: Reach) -> Stored<()> {
+        self.permit(view, lookup)?;
         self.conditions(view, lookup)?;
         self.locks(view, lookup, reach)
+    }
+
+    /// Whether the caller may do this to what the request's own path leads to.
+    pub(super) fn permit(&self, view: &View<'_>, lookup: &Lookup) -> Stored<()> {
+        self.access.permit(view, lookup, self.method.as_str())
+    }
+
+    /// Whether the caller may let something arrive where a path leads.
+    pub(super) fn permit_arrival(&self, view: &View<'_>, to: &Lookup) -> Stored<()> {
+        self.access.permit_arrival(view, to, self.method.as_str())
     }
 
     /// Whether the preconditions hold; `lookup` is what the request's own path leads to.
@@ -155,6 +175,7 @@ impl Gate {
         rule: impl Fn(&Lookup) -> Result<(), Problem> + Send + 'static,
     ) -> Guard {
         Box::new(move |view, lookup| {
+            self.permit(view, lookup)?;
             if lookup.missing > 0 {
                 return Err(Error::Missing);
             }

@@ -8,12 +8,14 @@ use std::fs::File;
 use http::StatusCode;
 use http::header::{CONTENT_SECURITY_POLICY, ETAG, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 
+use super::Named;
 use super::allow::not_allowed;
 use super::subject::{DavRequest, Subject};
-use super::{Named, access};
 use crate::storage::Error;
 use crate::storage::cell::Content;
-use crate::storage::database::Kind;
+use crate::storage::database::cell_box::Lookup;
+use crate::storage::database::{Kind, View};
+use crate::web::auth::AccessContext;
 use crate::web::file_body::{Now, ReadAt};
 use crate::web::problem::Problem;
 use crate::web::representation::Representation;
@@ -24,12 +26,16 @@ const PAGES: &[&str] = &["text/html", "application/xhtml+xml", "image/svg+xml", 
 
 pub(super) fn get(request: &DavRequest) -> Result<Response, Problem> {
     let subject = request.admit()?;
-    match subject.cell.open_content(&subject.box_name, &subject.path) {
+    let may = |view: &View<'_>, lookup: &Lookup| subject.access.permit(view, lookup, subject.method.as_str());
+    match subject.cell.open_content_if(&subject.box_name, &subject.path, &may) {
         Ok(content) => {
             subject.cell.was_read(&subject.box_name, &subject.path);
             file(request, content, |file| file)
         }
         Err(Error::IsCollection) => collection(&subject),
+        Err(Error::Busy(what)) => Err(subject
+            .permitted(Err(Error::Busy(what)))
+            .map_or_else(|e| subject.problem(e), |_| subject.problem(Error::Busy(what)))),
         Err(e) => Err(subject.problem(e)),
     }
 }
@@ -37,9 +43,14 @@ pub(super) fn get(request: &DavRequest) -> Result<Response, Problem> {
 /// As [`get`], on a thread that must not wait: for a file that was read a moment ago. Nothing says nothing.
 pub(super) fn get_now(request: &DavRequest) -> Option<Response> {
     let Named { cell, box_name, path } = &request.named;
-    let content = request.unit.cell_at_hand(cell)?.open_content_now(box_name, path)?;
-    access::authorize(request, &content.lookup.cell_box).ok()?;
-    file(request, content, Now).ok()
+    if matches!(request.context, AccessContext::Basic(_)) {
+        // A password may have to be hashed.
+        return None;
+    }
+    let cell = request.unit.cell_at_hand(cell)?;
+    let access = request.access_in(&cell).ok()?;
+    let may = |view: &View<'_>, lookup: &Lookup| access.permit(view, lookup, request.method.as_str());
+    file(request, cell.open_content_now(box_name, path, &may)?, Now).ok()
 }
 
 fn file<R: ReadAt + Unpin>(

@@ -48,7 +48,7 @@ fn take(request: &DavRequest, body: &Bytes) -> Result<Response, Problem> {
         Depth::Infinity => true,
         Depth::One => return Err(Depth::refusal(request)),
     };
-    let gate = Gate::of(request)?;
+    let gate = Gate::of(request, &subject)?;
     let lock = Lock {
         token: urn_uuid(),
         id: 0,
@@ -79,6 +79,7 @@ fn submit(subject: &Subject, gate: &Gate, lock: &Lock, free: bool) -> Stored<Loc
     let file = if free { Some(TakeLock::empty_file(&box_name, &path, subject.cell.upload().finish()?)) } else { None };
     let (gate, wished) = (gate.clone(), lock.clone());
     let guard: Guard = Box::new(move |view, lookup| {
+        gate.permit(view, lookup)?;
         gate.conditions(view, lookup)?;
         gate.room_for(view, lookup, &wished)?;
         // A new name is a change of its collection.
@@ -99,8 +100,10 @@ fn may_be_created(subject: &Subject, lookup: &Lookup) -> Result<(), Problem> {
 /// A LOCK without a body: the lock whose token is submitted holds longer.
 fn refresh(request: &DavRequest) -> Result<Response, Problem> {
     let subject = request.admit()?;
-    subject.existing()?;
-    let gate = Gate::of(request)?;
+    let gate = Gate::of(request, &subject)?;
+    if !is_held(&subject, gate.tokens()) {
+        subject.existing()?;
+    }
     if gate.tokens().is_empty() {
         return Err(Problem::new(Code::HeaderRequired).with("If"));
     }
@@ -119,14 +122,16 @@ fn refresh(request: &DavRequest) -> Result<Response, Problem> {
 
 pub(super) fn unlock(request: &DavRequest) -> Result<Response, Problem> {
     let subject = request.admit()?;
-    subject.existing()?;
     let text = request.header(LOCK_TOKEN).unwrap_or_default();
+    let token = text.strip_prefix('<').and_then(|t| t.strip_suffix('>')).map(str::to_owned);
+    if !is_held(&subject, token.as_slice()) {
+        subject.existing()?;
+    }
     if text.is_empty() {
         return Err(Problem::new(Code::HeaderRequired).with("Lock-Token"));
     }
-    let token = text.strip_prefix('<').and_then(|t| t.strip_suffix('>'));
-    let token = token.ok_or_else(|| bad_header("Lock-Token", text))?.to_owned();
-    let principal = super::access::principal(request);
+    let token = token.ok_or_else(|| bad_header("Lock-Token", text))?;
+    let principal = subject.access.principal();
     let choose: Choose = Box::new(move |_, _, locks| {
         let lock = locks
             .iter()
@@ -136,6 +141,20 @@ pub(super) fn unlock(request: &DavRequest) -> Result<Response, Problem> {
     });
     apply(&subject, choose, LockChange::Release)?;
     Ok(response::empty(StatusCode::NO_CONTENT))
+}
+
+/// Whether the caller has one of these locks on the resource: then nothing else is needed to prolong it or to give it up.
+fn is_held(subject: &Subject, tokens: &[String]) -> bool {
+    if subject.access.is_unit_admin() || !subject.access.is_somebody() || tokens.is_empty() {
+        return false;
+    }
+    let principal = subject.access.principal();
+    let held = subject.cell.lookup(&subject.box_name, &subject.path).and_then(|lookup| {
+        let locks = subject.cell.read(|view| view.locks_over(&lookup.chain, now_ms()))?;
+        let mine = |lock: &Lock| lock.principal == principal && tokens.contains(&lock.token);
+        Ok(lookup.missing == 0 && locks.iter().any(mine))
+    });
+    held.unwrap_or(false)
 }
 
 fn apply(subject: &Subject, choose: Choose, change: LockChange) -> Result<LockOutcome, Problem> {

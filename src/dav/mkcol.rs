@@ -90,7 +90,7 @@ fn prepare(request: &DavRequest, subject: &Subject) -> Result<Gate, Problem> {
         Error::NotCollection => not_allowed(&lookup),
         e => subject.problem(e),
     })?;
-    let gate = Gate::of(request)?;
+    let gate = Gate::of(request, subject)?;
     gate.entity(&lookup)?;
     Ok(gate)
 }

@@ -34,9 +34,10 @@ pub(super) fn move_across(request: &DavRequest, subject: &Subject, transfer: &Tr
     let target = transfer.target(request, subject)?;
     let _held = Hold::take(request, subject)?;
     let from = fresh(subject, true)?;
+    subject.cell.read(|view| subject.access.permit_tree(view, &from)).map_err(|e| subject.problem(e))?;
     let id = from.nearest().id;
     let before = subject.cell.read(|v| v.fingerprint(id)).map_err(|e| subject.problem(e))?;
-    let arrival = guard(subject, &from, &target, transfer, Gate::for_cell(request, target.name())?)?;
+    let arrival = guard(subject, &from, &target, transfer, Gate::for_cell(request, &target)?)?;
     let outcome =
         copy(&subject.cell, &from, &target, transfer.place.clone(), transfer.overwrite, Extent::TreeAndLists, arrival)
             .map_err(|e| transfer.problem(subject, e))?;
@@ -61,7 +62,7 @@ struct Hold<'s> {
 impl<'s> Hold<'s> {
     /// Locks the source if the request may move it.
     fn take(request: &DavRequest, subject: &'s Subject) -> Result<Self, Problem> {
-        let gate = Gate::of(request)?;
+        let gate = Gate::of(request, subject)?;
         let guard = gate.guard_existing(Reach::Place, |from| Ok(may_leave(from)?));
         let lock = Lock {
             token: urn_uuid(),

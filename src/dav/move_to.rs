@@ -2,7 +2,7 @@
 
 use super::gate::Gate;
 use super::move_across::move_across;
-use super::subject::{DavRequest, change};
+use super::subject::{DavRequest, Subject, change};
 use super::transfer::{Transfer, takes_members};
 use crate::domain::lock::Reach;
 use crate::domain::resource::may_leave;
@@ -19,11 +19,15 @@ pub(super) async fn move_to(request: DavRequest) -> Result<Response, Problem> {
         may_leave(&from)?;
         takes_members(&request, false)?;
         let transfer = Transfer::of(&request)?;
-        Gate::of(&request)?.entity(&from)?;
+        Gate::of(&request, &subject)?.entity(&from)?;
         let target = transfer.target(&request, &subject)?;
         let to = target.lookup(&transfer.place.box_name, &transfer.place.path);
-        to.and_then(|to| transfer.arrival(&subject.asked, source.kind, &to))
-            .map_err(|e| transfer.problem(&subject, e))?;
+        let gate = Gate::for_cell(&request, &target)?;
+        to.and_then(|to| {
+            target.read(|view| gate.permit_arrival(view, &to))?;
+            transfer.arrival(&subject.asked, source.kind, &to)
+        })
+        .map_err(|e| transfer.problem(&subject, e))?;
         Ok((request, subject, transfer))
     })
     .await?;
@@ -36,7 +40,7 @@ pub(super) async fn move_to(request: DavRequest) -> Result<Response, Problem> {
             from: Place { box_name: subject.box_name.clone(), path: subject.path.clone() },
             to: transfer.place.clone(),
             overwrite: transfer.overwrite,
-            guard: guard(&request, transfer)?,
+            guard: guard(&request, &subject, transfer)?,
         };
         Ok((subject, operation))
     })
@@ -44,10 +48,12 @@ pub(super) async fn move_to(request: DavRequest) -> Result<Response, Problem> {
     Ok(answer.respond(&outcome))
 }
 
-fn guard(request: &DavRequest, transfer: Transfer) -> Result<MoveGuard, Problem> {
-    let gate = Gate::of(request)?;
+fn guard(request: &DavRequest, subject: &Subject, transfer: Transfer) -> Result<MoveGuard, Problem> {
+    let gate = Gate::of(request, subject)?;
     let asked = request.asked.clone();
     Ok(Box::new(move |view, from, to| {
+        gate.permit(view, from)?;
+        gate.permit_arrival(view, to)?;
         let source = from.found().ok_or(Error::Missing)?;
         may_leave(from).map_err(Problem::from)?;
         gate.conditions(view, from)?;

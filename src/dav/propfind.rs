@@ -46,7 +46,11 @@ fn prepare(request: &DavRequest, body: &Bytes) -> Result<Prepared, Problem> {
     let subject = request.admit()?;
     let known = |depth: &Result<Depth, Problem>| matches!(depth, Ok(Depth::Zero));
     let depth = Depth::of(request);
-    let lookup = match look(&subject, known(&depth)) {
+    let found = match look(&subject, known(&depth)) {
+        Err(Error::Busy(what)) => subject.permitted(Err(Error::Busy(what))),
+        found => subject.permitted(found),
+    };
+    let lookup = match found {
         Ok(lookup) if lookup.missing > 0 => return Err(subject.problem(Error::Missing)),
         Ok(lookup) => lookup,
         Err(e) => return Err(subject.problem(e)),

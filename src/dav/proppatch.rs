@@ -44,7 +44,7 @@ pub(super) async fn proppatch(request: DavRequest, body: RequestBody) -> Result<
         return Ok(multistatus(&subject, &row, &outcomes));
     }
     let (subject, row) = change(move || {
-        let guard = Gate::of(&request)?.guard_existing(Reach::Itself, |_| Ok(()));
+        let guard = Gate::of(&request, &subject)?.guard_existing(Reach::Itself, |_| Ok(()));
         let operation = Proppatch { box_name: subject.box_name.clone(), path: subject.path.clone(), changes, guard };
         Ok((subject, operation))
     })

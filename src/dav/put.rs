@@ -88,11 +88,11 @@ pub(super) async fn put(request: DavRequest, body: RequestBody) -> Result<Respon
 fn at_once(request: &DavRequest, bytes: &Bytes) -> Option<Answer> {
     let plain = request.method == Method::PUT && !has_if(&request.headers) && matches!(Part::of(request), Ok(None));
     let plain = plain && !request.headers.contains_key(EXPECTED_LENGTH);
-    if !plain || bytes.len() > IN_ROW || !request.access.is_unit_admin() {
+    if !plain || bytes.len() > IN_ROW || !request.context.is_unit_admin() {
         return None;
     }
-    let prepared = Prepared { gate: Gate::of(request).ok()?, base: None, expected: None };
     let cell = request.unit.cell_at_hand(&request.named.cell)?;
+    let prepared = Prepared { gate: Gate::for_cell(request, &cell).ok()?, base: None, expected: None };
     let staged = cell.stage(bytes.clone()).ok()?;
     Some(cell.submit(operation(request, staged, prepared).ok()?))
 }
@@ -108,11 +108,11 @@ struct Prepared {
 
 /// Everything that can be refused without the body.
 fn prepare(request: &DavRequest, subject: &Subject, length: Option<u64>) -> Result<Prepared, Problem> {
+    let lookup = subject.lookup()?;
     let part = Part::of(request)?;
     mtime_ms(request)?;
     let expected = expected_length(request)?;
-    let gate = Gate::of(request)?;
-    let lookup = subject.lookup()?;
+    let gate = Gate::of(request, subject)?;
     if let Some(row) = lookup.found() {
         if !row.is_file() {
             return Err(not_allowed(&lookup));

@@ -1,7 +1,8 @@
-//! REPORT (RFC 3253 section 3.6). The only one is `sync-collection`, of collections.
+//! REPORT (RFC 3253 section 3.6): `sync-collection` of collections, and those about principals.
 
 use super::answer::answered;
 use super::depth::Depth;
+use super::principals;
 use super::subject::DavRequest;
 use super::sync;
 use super::xml;
@@ -14,17 +15,25 @@ pub(super) async fn report(request: DavRequest, body: RequestBody) -> Result<Res
     let body = xml::read(body, request.body_limit).await?;
     answered(move |out| {
         let subject = request.admit()?;
-        let (_, row) = subject.existing()?;
+        let (lookup, row) = subject.existing()?;
         let root = xml::document(&body)?;
+        if depth_is_zero(&request) && principals::answer(&subject, &lookup, &root, out)? {
+            return Ok(());
+        }
         if row.is_file() || !root.is(DAV, "sync-collection") {
             return Err(Problem::new(Code::ReportUnsupported)
                 .with(&root.local)
                 .violating("supported-report", Vec::new()));
         }
-        if request.headers.contains_key("depth") && !matches!(Depth::of(&request), Ok(Depth::Zero)) {
+        if !depth_is_zero(&request) {
             return Err(Depth::refusal(&request));
         }
         sync::answer(&subject, &root, out)
     })
     .await
+}
+
+/// Whether the request is about the resource alone; that is also what none means.
+fn depth_is_zero(request: &DavRequest) -> bool {
+    !request.headers.contains_key("depth") || matches!(Depth::of(request), Ok(Depth::Zero))
 }

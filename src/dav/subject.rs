@@ -1,21 +1,23 @@
 //! What a request is about: its resource, in its open cell, once the request has been let in.
 //!
-//! The order of the checks that come before any method's own: cell, box, authentication, installation.
+//! The order of the checks that come before any method's own: cell, box, privileges on what the path leads to, installation. Who
+//! may not, does not learn whether there is anything.
 
 use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 
-use super::{Named, access};
+use super::Named;
 use crate::base::path::ResourcePath;
 use crate::snapshot::gate::Gates;
 use crate::storage::cell::received;
 use crate::storage::database::Resource;
 use crate::storage::database::cell_box::{CellBox, Lookup};
 use crate::storage::writer::Operation;
-use crate::storage::{Cell, Error, Unit};
+use crate::storage::{Cell, Error, Result as Stored, Unit};
 use crate::web::Request;
 use crate::web::auth::AccessContext;
+use crate::web::authority::{Access, Authority};
 use crate::web::blocking::run;
 use crate::web::problem::{Code, Problem};
 use crate::web::public_url::Asked;
@@ -27,7 +29,8 @@ pub(super) struct DavRequest {
     pub method: Method,
     pub headers: HeaderMap,
     pub asked: Asked,
-    pub access: AccessContext,
+    pub context: AccessContext,
+    pub authority: Arc<Authority>,
     pub named: Named,
     pub unit: Arc<Unit>,
     /// Whether PROPFIND with Depth infinity is served.
@@ -40,12 +43,12 @@ pub(super) struct DavRequest {
 
 impl DavRequest {
     pub(super) fn new(app: &App, request: Request, named: Named) -> (Self, RequestBody) {
-        let Request { method, headers, asked, access, body, .. } = request;
-        let unit = Arc::clone(&app.unit);
+        let Request { method, headers, asked, access: context, body, .. } = request;
+        let (unit, authority) = (Arc::clone(&app.unit), Arc::clone(&app.authority));
         let infinite_depth = app.config.webdav.infinite_depth;
         let body_limit = app.config.limits.request_body.limit();
         let gates = Arc::clone(app.transfers.gates());
-        (Self { method, headers, asked, access, named, unit, infinite_depth, body_limit, gates }, body)
+        (Self { method, headers, asked, context, authority, named, unit, infinite_depth, body_limit, gates }, body)
     }
 
     /// A header as text; none where it is absent or not UTF-8.
@@ -59,7 +62,12 @@ impl DavRequest {
         self.asked.resource(cell, box_name, path)
     }
 
-    /// Finds the cell and the box, and lets the request in or not.
+    /// The request in a cell of the unit: its own, or that of a destination.
+    pub(super) fn access_in(&self, cell: &Cell) -> Result<Access, Problem> {
+        Access::of(&self.authority, &self.context, cell, &self.asked, &self.headers)
+    }
+
+    /// Finds the cell and the box, and who asks.
     pub(super) fn admit(&self) -> Result<Subject, Problem> {
         let Named { cell, box_name, path } = &self.named;
         let box_url = self.asked.cell_box(cell, box_name);
@@ -67,8 +75,10 @@ impl DavRequest {
         let opened = self.unit.cell(cell).map_err(failed)?;
         let cell_box = opened.find_box(box_name).map_err(failed)?;
         let cell_box = cell_box.ok_or_else(|| failed(Error::BoxMissing))?;
-        access::authorize(self, &cell_box)?;
+        let access = self.access_in(&opened)?;
         Ok(Subject {
+            method: self.method.clone(),
+            access,
             cell: opened,
             cell_box,
             box_name: box_name.clone(),
@@ -79,9 +89,11 @@ impl DavRequest {
     }
 }
 
-/// The resource of a request that was let in.
+/// The resource of a request.
 #[derive(Clone)]
 pub(super) struct Subject {
+    pub method: Method,
+    pub access: Access,
     pub cell: Arc<Cell>,
     pub cell_box: CellBox,
     pub box_name: String,
@@ -97,9 +109,31 @@ impl Subject {
         Problem::of_store(error, &self.url)
     }
 
-    /// What the path leads to.
+    /// What the path leads to, for a caller who may do what the request asks for.
     pub(super) fn lookup(&self) -> Result<Lookup, Problem> {
-        self.cell.lookup(&self.box_name, &self.path).map_err(|e| self.problem(e))
+        self.permitted(self.cell.lookup(&self.box_name, &self.path)).map_err(|e| self.problem(e))
+    }
+
+    /// Holds the caller against what a path was found to lead to. While the box is being installed, its own list counts.
+    pub(super) fn permitted(&self, found: Stored<Lookup>) -> Stored<Lookup> {
+        if self.access.is_unit_admin() {
+            return found;
+        }
+        match found {
+            Ok(lookup) => {
+                self.cell.read(|view| self.access.permit(view, &lookup, self.method.as_str()))?;
+                Ok(lookup)
+            }
+            Err(Error::Busy(what)) => {
+                self.cell.read(|view| {
+                    let root = view.resource(self.cell_box.id)?.ok_or(Error::Busy(what))?;
+                    let lookup = Lookup { cell_box: self.cell_box.clone(), chain: vec![root], missing: 0 };
+                    self.access.permit(view, &lookup, self.method.as_str())
+                })?;
+                Err(Error::Busy(what))
+            }
+            Err(e) => Err(e),
+        }
     }
 
     /// What the path leads to, which must be something.

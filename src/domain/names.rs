@@ -28,6 +28,8 @@ pub enum FieldDefect {
     Format,
     /// It is no schema that a box can have.
     Schema,
+    /// It is no URL of a cell.
+    CellUrl,
 }
 
 impl FieldError {
@@ -43,12 +45,17 @@ impl FieldError {
         Self { field: "Schema", kind: FieldDefect::Schema }
     }
 
+    pub const fn cell_url(field: &'static str) -> Self {
+        Self { field, kind: FieldDefect::CellUrl }
+    }
+
     /// The code of the refusal.
     pub const fn code(&self) -> &'static str {
         match self.kind {
             FieldDefect::Required => "PR400-OD-0009",
             FieldDefect::Format => "PR400-OD-0006",
             FieldDefect::Schema => "PR400-OD-0050",
+            FieldDefect::CellUrl => "PR400-OD-0049",
         }
     }
 }
@@ -58,6 +65,9 @@ impl FieldDefect {
         match self {
             Self::Required => format!("[{field}] is required."),
             Self::Format => format!("request body format error. field [{field}]"),
+            Self::CellUrl => format!(
+                "[{field}] field format error. Cell URL should be normalized URL with http(s) scheme and trailing slash."
+            ),
             Self::Schema => format!(
                 "[{field}] field format error. Schema URI should be either normalized URL with http(s) scheme and trailing slash, or URN."
             ),
@@ -135,6 +145,13 @@ pub fn is_cell_uri(text: &str) -> bool {
         && is_clean(text)
         && uri.scheme.is_some_and(is_known_scheme)
         && if web { uri.authority.is_some_and(|a| !a.is_empty()) } else { !uri.path.is_empty() }
+}
+
+/// The URL of a cell elsewhere: normalised, http, https or personium-localunit, with its trailing slash.
+pub fn is_ext_cell(text: &str) -> bool {
+    let uri = Uri::split(text);
+    let urn = uri.scheme.is_some_and(|s| s.eq_ignore_ascii_case("urn"));
+    is_cell_uri(text) && !urn && is_normal(uri) && text.ends_with('/')
 }
 
 /// The URL of a role elsewhere.

@@ -21,11 +21,16 @@ pub enum Live {
     SyncToken,
     QuotaAvailable,
     QuotaUsed,
+    CurrentUserPrincipal,
+    CurrentUserPrivilegeSet,
+    SupportedPrivilegeSet,
+    PrincipalCollectionSet,
+    AclRestrictions,
 }
 
 impl Live {
     /// Every live property, in the order in which listings have them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 19] = [
         Self::CreationDate,
         Self::DisplayName,
         Self::ContentLength,
@@ -40,6 +45,11 @@ impl Live {
         Self::SyncToken,
         Self::QuotaAvailable,
         Self::QuotaUsed,
+        Self::CurrentUserPrincipal,
+        Self::CurrentUserPrivilegeSet,
+        Self::SupportedPrivilegeSet,
+        Self::PrincipalCollectionSet,
+        Self::AclRestrictions,
     ];
 
     /// The local name; the namespace is `DAV:`.
@@ -59,6 +69,11 @@ impl Live {
             Self::SyncToken => "sync-token",
             Self::QuotaAvailable => "quota-available-bytes",
             Self::QuotaUsed => "quota-used-bytes",
+            Self::CurrentUserPrincipal => "current-user-principal",
+            Self::CurrentUserPrivilegeSet => "current-user-privilege-set",
+            Self::SupportedPrivilegeSet => "supported-privilege-set",
+            Self::PrincipalCollectionSet => "principal-collection-set",
+            Self::AclRestrictions => "acl-restrictions",
         }
     }
 
@@ -74,7 +89,18 @@ impl Live {
 
     /// Whether `allprop` and `propname` tell it.
     pub fn is_listed(self) -> bool {
-        !matches!(self, Self::SupportedReportSet | Self::SyncToken | Self::QuotaAvailable | Self::QuotaUsed)
+        !matches!(
+            self,
+            Self::SupportedReportSet
+                | Self::SyncToken
+                | Self::QuotaAvailable
+                | Self::QuotaUsed
+                | Self::CurrentUserPrincipal
+                | Self::CurrentUserPrivilegeSet
+                | Self::SupportedPrivilegeSet
+                | Self::PrincipalCollectionSet
+                | Self::AclRestrictions
+        )
     }
 
     /// Whether files lack it.
@@ -89,17 +115,7 @@ impl Live {
 }
 
 /// Names in `DAV:` that are the server's, besides the live properties: RFC 3744, 4331, 5397 and 6578, and 3253's reports.
-const RESERVED: &[&str] = &[
-    "acl-restrictions",
-    "current-user-principal",
-    "current-user-privilege-set",
-    "group",
-    "inherited-acl-set",
-    "owner",
-    "principal-collection-set",
-    "supported-method-set",
-    "supported-privilege-set",
-];
+const RESERVED: &[&str] = &["group", "inherited-acl-set", "owner", "supported-method-set"];
 
 /// Whether only the server sets the property.
 pub fn is_protected(ns: &str, local: &str) -> bool {

@@ -17,6 +17,7 @@ use self::access_log::Line;
 use super::{App, router};
 use crate::base::id;
 use crate::web::auth::AccessContext;
+use crate::web::authority::Authority;
 use crate::web::problem::{Code, Problem};
 use crate::web::pulse::Exchange;
 use crate::web::request_body::RequestBody;
@@ -130,10 +131,12 @@ async fn dispatch(
     keep_reserve(&app, &parts.method)?;
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
     let (asked, target) = app.urls.resolve(peer, &parts.headers, authority, &path)?;
-    let access = AccessContext::of(&parts.headers, &app.unit_token);
+    let from = app.urls.client_address(peer, &parts.headers);
+    let Authority { unit_token, sealer, .. } = &*app.authority;
+    let access = AccessContext::of(&parts.headers, parts.uri.query(), from, unit_token, sealer);
     let query = parts.uri.query().map(str::to_owned);
     let (method, headers) = (parts.method, parts.headers);
-    router::route(&app, Request { method, target, asked, query, headers, key, access, peer, body }).await
+    router::route(&app, Request { method, target, asked, query, headers, key, access, from, body }).await
 }
 
 /// Refuses what may need room while the disk is almost full: with the rest, deleting still works.

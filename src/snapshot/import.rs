@@ -17,7 +17,8 @@ use self::resources::Tree;
 use super::export::Progress;
 use super::failure::Failure;
 use super::meta::{self, Meta};
-use super::{META, OWN_INSTALLS, OWN_LOG, WEBDAV, objects::BOX_LIST};
+use super::objects::{ACCOUNT, BOX_LIST};
+use super::{META, OWN_INSTALLS, OWN_LOG, WEBDAV, drives};
 use crate::storage;
 use crate::storage::cell::Cell;
 use crate::storage::database::Tx;
@@ -111,6 +112,10 @@ fn restore(
     cell_root(tx, source, &restored)?;
     let folders = Tree { tx, target: tree, source, restored: &restored, progress }.restore(numbers)?;
     installs(tx, source, &restored.boxes, numbers)?;
+    if let Some(bytes) = source.find(drives::ENTRY, DOCUMENT)? {
+        let account = |id: &str| restored.number(ACCOUNT, id);
+        drives::restore(tx, &bytes, account, &restored.boxes, || numbers.new_one())?;
+    }
     if let Some(own) = source.own() {
         let mut counters = tx.counters();
         counters.stamp = counters.stamp.max(own.stamp);

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::doc::{Doc, DocIds, ReadDoc};
 use super::failure::Failure;
 use crate::storage::Result;
+use crate::storage::database::account::StoredPassword;
 use crate::storage::database::cell_box::CellBox;
 use crate::storage::database::control::{LinkRow, Object, ObjectKind};
 use crate::storage::database::{Tx, View};
@@ -38,6 +39,14 @@ impl Hidden {
 
 /// Every kind of control object but boxes.
 pub(super) const FAMILIES: &[Family] = &[
+    Family {
+        list: "11_account",
+        kind: ObjectKind::Account,
+        key: "Name",
+        bound_to: BOX,
+        hidden: Hidden { read: read_password, write: write_password },
+    },
+    Family { list: "12_extcell", kind: ObjectKind::ExtCell, key: "Url", bound_to: BOX, hidden: Hidden::NONE },
     Family { list: "20_role", kind: ObjectKind::Role, key: "Name", bound_to: BOX, hidden: Hidden::NONE },
     Family { list: "21_rule", kind: ObjectKind::Rule, key: "Name", bound_to: BOX, hidden: Hidden::NONE },
     Family { list: "22_relation", kind: ObjectKind::Relation, key: "Name", bound_to: BOX, hidden: Hidden::NONE },
@@ -50,6 +59,27 @@ pub(super) const FAMILIES: &[Family] = &[
     },
 ];
 
+const CREDENTIAL: &str = "HashedCredential";
+const ALGORITHM: &str = "HashAlgorithm";
+const ATTRIBUTES: &str = "HashAttributes";
+/// What a hash was made with if its document does not say.
+const USUAL_ALGORITHM: &str = "scrypt";
+
+fn read_password(v: &View<'_>, account: i64) -> Result<Map<String, Value>> {
+    let Some(StoredPassword { algorithm, hash, attributes }) = v.password_of(account)? else { return Ok(Map::new()) };
+    let mut hidden = object([(ALGORITHM, json!(algorithm)), (CREDENTIAL, json!(hash))]);
+    hidden.extend(attributes.map(|attributes| (ATTRIBUTES.to_owned(), json!(attributes))));
+    Ok(hidden)
+}
+
+fn write_password(tx: &Tx<'_>, account: i64, hidden: &Map<String, Value>) -> Result<()> {
+    let text = |key: &str| hidden.get(key).and_then(Value::as_str).map(str::to_owned);
+    let Some(hash) = text(CREDENTIAL).filter(|hash| !hash.is_empty()) else { return Ok(()) };
+    let algorithm = text(ALGORITHM).unwrap_or_else(|| USUAL_ALGORITHM.to_owned());
+    tx.set_password(account, Some(&StoredPassword { algorithm, hash, attributes: text(ATTRIBUTES) }))
+}
+
+pub(super) const ACCOUNT: &str = "Account";
 pub(super) const BOX: &str = "Box";
 pub(super) const BOX_LIST: &str = "10_box";
 pub(super) const LINK: &str = "link";

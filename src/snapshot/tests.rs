@@ -15,6 +15,7 @@ use super::transfers::{Asked, Refused, Rules, Status, Transfers};
 use crate::base::path::ResourcePath;
 use crate::domain::event::EventLog;
 use crate::storage::cell::{Cell, Limits};
+use crate::storage::database::account::StoredPassword;
 use crate::storage::database::acl::{Ace, Acl};
 use crate::storage::database::area::TransferKind;
 use crate::storage::database::cell_root::CELL_ROOT;
@@ -222,6 +223,18 @@ impl World {
         self.object(ObjectKind::Rule, "rule", box1, fields);
         self.link((ObjectKind::Relation, friend), (ObjectKind::Role, editor));
         self.link((ObjectKind::ExtRole, boss), (ObjectKind::Role, viewer));
+        let person = self.object(ObjectKind::Account, "person", 0, r#"{"Type":"basic","Status":"active"}"#);
+        self.object(ObjectKind::ExtCell, "https://other.example/", 0, "");
+        self.link((ObjectKind::Account, person), (ObjectKind::Role, editor));
+        self.cell()
+            .change(Change(move |ctx: &Context<'_>| {
+                let (algorithm, hash) = ("scrypt".to_owned(), "$e0801$c2FsdA==$a2V5".to_owned());
+                let password = StoredPassword { algorithm, hash, attributes: Some("{\"n\":1}".to_owned()) };
+                ctx.tx.set_password(person, Some(&password))?;
+                ctx.tx.insert_drive_password("laptop", person, 0, "d1")?;
+                ctx.tx.insert_drive_password("phone", person, box1, "d2").map(drop)
+            }))
+            .expect("passwords");
         self.put("__", "main.txt", "text/plain; charset=utf-8", b"in the main box");
         self.put("box1", "a.txt", "text/plain", b"hello world");
         self.mkcol("box1", "docs", Kind::Collection);
@@ -252,6 +265,17 @@ impl World {
     fn portrait(&self) -> Portrait {
         let cell = self.cell();
         let mut out = cell.read(|v| Ok(rows(v))).expect("read");
+        cell.read(|v| {
+            let person = v.object(ObjectKind::Account, "person", 0)?.map_or(0, |account| account.id);
+            let password = v.password_of(person)?.map(|p| (p.algorithm, p.hash, p.attributes));
+            out.insert("password".to_owned(), format!("{password:?}"));
+            for drive in v.drive_passwords()? {
+                let what = format!("{} {:?}", drive.account == person, owner(v, drive.cell_box));
+                out.insert(format!("drive password {}", drive.digest), what);
+            }
+            Ok(())
+        })
+        .expect("read");
         let names = |v: &View<'_>| Ok(v.boxes()?.into_iter().map(|b| b.name).collect::<Vec<_>>());
         for name in cell.read(names).expect("boxes") {
             let root = cell.refresh(&name, &ResourcePath::root()).expect("the box").nearest().clone();

@@ -194,6 +194,9 @@ pub struct Content {
     pub file: File,
 }
 
+/// Asked of what a path leads to, at the moment of its rows: whether somebody may go on.
+pub type Leave<'g> = &'g dyn Fn(&View<'_>, &Lookup) -> Result<()>;
+
 /// An open cell.
 #[derive(Debug)]
 pub struct Cell {
@@ -273,7 +276,6 @@ impl Cell {
                 "the cell's database is in the current format now"
             );
         }
-        conn.execute_batch(super::database::area::TABLES).map_err(Error::database("open cell.db"))?;
         writer::recover(&core, &conn)?;
         super::area::end_the_dead(&core, &conn)?;
         let here = core.file_system_id()?;
@@ -357,12 +359,23 @@ impl Cell {
 
     /// Follows a path, noticing what somebody has put there or removed by hand.
     pub fn lookup(&self, box_name: &str, path: &ResourcePath) -> Result<Lookup> {
-        let lookup = self.read(|v| v.lookup(box_name, path))?;
+        self.lookup_if(box_name, path, &|_, _| Ok(()))
+    }
+
+    /// As [`Cell::lookup`], for somebody who may know what the path leads to.
+    fn lookup_if(&self, box_name: &str, path: &ResourcePath, may: Leave<'_>) -> Result<Lookup> {
+        let lookup = self.read(|v| looked_up(v, box_name, path, may))?;
         let known = lookup.missing == 0 || lookup.nearest().is_file() || self.agrees(&lookup)?;
         if known && self.forms_agree(&lookup, path)? {
             return Ok(lookup);
         }
-        self.change(Look { box_name: box_name.to_owned(), path: path.clone() })
+        self.looked_closely(box_name, path, may)
+    }
+
+    fn looked_closely(&self, box_name: &str, path: &ResourcePath, may: Leave<'_>) -> Result<Lookup> {
+        let lookup = self.change(Look { box_name: box_name.to_owned(), path: path.clone() })?;
+        self.read(|v| may(v, &lookup))?;
+        Ok(lookup)
     }
 
     /// As [`Cell::lookup`]; where the path leads to a collection, its rows and its directory agree afterwards.
@@ -435,11 +448,16 @@ impl Cell {
     /// Opens a file's content. ETag, length, type and bytes of what it returns belong together. `Missing` if the path leads
     /// nowhere, `IsCollection` if it leads to a collection.
     pub fn open_content(&self, box_name: &str, path: &ResourcePath) -> Result<Content> {
+        self.open_content_if(box_name, path, &|_, _| Ok(()))
+    }
+
+    /// As [`Cell::open_content`], for somebody who may; that is asked first, of the same rows.
+    pub fn open_content_if(&self, box_name: &str, path: &ResourcePath, may: Leave<'_>) -> Result<Content> {
         for attempt in 0..8 {
             let lookup = match attempt {
-                0 => self.lookup(box_name, path)?,
-                1 => self.read(|v| v.lookup(box_name, path))?,
-                _ => self.change(Look { box_name: box_name.to_owned(), path: path.clone() })?,
+                0 => self.lookup_if(box_name, path, may)?,
+                1 => self.read(|v| looked_up(v, box_name, path, may))?,
+                _ => self.looked_closely(box_name, path, may)?,
             };
             let Some(resource) = lookup.found().cloned() else {
                 if attempt == 1 {
@@ -552,6 +570,12 @@ impl Cell {
     pub fn path(&self) -> &Path {
         &self.core.path
     }
+}
+
+fn looked_up(view: &View<'_>, box_name: &str, path: &ResourcePath, may: Leave<'_>) -> Result<Lookup> {
+    let lookup = view.lookup(box_name, path)?;
+    may(view, &lookup)?;
+    Ok(lookup)
 }
 
 /// Where a resource is now: moved elsewhere, or in a tree that was removed.

@@ -1,5 +1,6 @@
 //! `cell.db`: everything about a cell that is not a user's byte. One file a family of tables; SQL appears nowhere else.
 
+pub mod account;
 pub mod acl;
 pub mod alias;
 pub mod area;

@@ -5,6 +5,7 @@
 
 mod creation;
 mod index;
+mod keys;
 mod swap;
 
 use std::collections::{HashMap, HashSet};
@@ -20,6 +21,7 @@ use std::time::Duration;
 use creation::{build_cell, initialise, read_manifest, rename_new, sync_directory, write_new};
 use index::Index;
 pub use index::{CellOrder, CellRecord};
+pub use keys::{Rotation, TokenKey};
 
 use super::cell::{Cell, Limits};
 use super::database::cell_box::MAIN_BOX;

@@ -1,20 +1,30 @@
 //! Who asks: the credentials of a request, and the challenge that a refusal carries.
 //!
-//! The unit token is the unit's administrator, as `Bearer` or as the password of the Basic user `unit`. Bad credentials make
-//! an invalid context, which is refused only where nobody would have been let in without any.
+//! The unit token is the unit's administrator, as `Bearer` or as the password of the Basic user `unit`. Other tokens are opened
+//! here; what they are good for, and whether a password is right, is for the cell to say (`web/authority.rs`). Bad credentials
+//! make an invalid context, which is refused only where nobody would have been let in without any.
 
 use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, HeaderName, ORIGIN, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, COOKIE, HeaderName, ORIGIN, WWW_AUTHENTICATE};
+use percent_encoding::percent_decode_str;
 use subtle::ConstantTimeEq;
 
 use super::problem::{Code, Problem};
+use crate::domain::access::{Denial, Reason};
+use crate::domain::token::{Claims, Kind, OpenError, Sealer};
 
 /// The user whose Basic password is the unit token.
 const UNIT_USER: &str = "unit";
+
+/// The cookie that stands for a token, and the query parameter that must come along.
+const COOKIE_NAME: &str = "p_cookie";
+const COOKIE_PEER: &str = "p_cookie_peer";
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
@@ -40,76 +50,144 @@ impl fmt::Debug for UnitToken {
     }
 }
 
-/// Why credentials are no good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Invalid {
-    Scheme,
-    BasicFormat,
-    Token,
-    Basic,
-}
-
-impl Invalid {
-    fn code(self) -> Code {
-        match self {
-            Self::Scheme => Code::AuthenticationScheme,
-            Self::BasicFormat => Code::BasicFormat,
-            Self::Token => Code::TokenParse,
-            Self::Basic => Code::BasicFailed,
-        }
+/// The code that tells why credentials are no good.
+fn code_of(reason: Reason) -> Code {
+    match reason {
+        Reason::Expired => Code::TokenExpired,
+        Reason::Scheme => Code::AuthenticationScheme,
+        Reason::BasicFormat => Code::BasicFormat,
+        Reason::Token => Code::TokenParse,
+        Reason::RefreshToken => Code::RefreshToken,
+        Reason::Seal => Code::TokenSignature,
+        Reason::Cookie => Code::CookieFailed,
+        Reason::BasicLocked => Code::BasicLocked,
+        Reason::BasicFailed => Code::BasicFailed,
+        Reason::NotHere => Code::AuthorizationRequired,
     }
 }
 
-/// Who asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A name and a password that nobody has looked at yet.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BasicCredentials {
+    pub user: String,
+    pub password: String,
+    /// The client's address.
+    pub from: IpAddr,
+}
+
+impl fmt::Debug for BasicCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BasicCredentials")
+    }
+}
+
+/// Who asks, as far as the request itself tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessContext {
     /// Every privilege everywhere.
     UnitAdmin,
     Anonymous,
-    Invalid(Invalid),
+    Invalid(Reason),
+    /// A token of the unit that has not expired.
+    Token(Arc<(Kind, Claims)>),
+    Basic(Arc<BasicCredentials>),
 }
 
 impl AccessContext {
-    /// Reads the `Authorization` of a request.
-    pub fn of(headers: &HeaderMap, unit: &UnitToken) -> Self {
-        let Some(value) = headers.get(AUTHORIZATION) else { return Self::Anonymous };
+    /// Reads the `Authorization` of a request; without one, its cookie if the query names the cookie's peer.
+    pub fn of(headers: &HeaderMap, query: Option<&str>, from: IpAddr, unit: &UnitToken, sealer: &Sealer) -> Self {
+        let Some(value) = headers.get(AUTHORIZATION) else { return Self::of_cookie(headers, query, sealer) };
         let value = value.as_bytes().trim_ascii();
         let at = value.iter().position(|b| *b == b' ').unwrap_or(value.len());
         let (scheme, credentials) = (&value[..at], value[at..].trim_ascii());
         if scheme.eq_ignore_ascii_case(b"bearer") {
-            if unit.is(credentials) { Self::UnitAdmin } else { Self::Invalid(Invalid::Token) }
+            if unit.is(credentials) { Self::UnitAdmin } else { Self::of_token(credentials, sealer) }
         } else if scheme.eq_ignore_ascii_case(b"basic") {
-            Self::of_basic(credentials, unit)
+            Self::of_basic(credentials, from, unit)
         } else {
-            Self::Invalid(Invalid::Scheme)
+            Self::Invalid(Reason::Scheme)
         }
     }
 
-    fn of_basic(credentials: &[u8], unit: &UnitToken) -> Self {
-        let Ok(decoded) = STANDARD.decode(credentials) else { return Self::Invalid(Invalid::BasicFormat) };
-        let Some(colon) = decoded.iter().position(|b| *b == b':') else { return Self::Invalid(Invalid::BasicFormat) };
-        let (user, password) = (&decoded[..colon], &decoded[colon + 1..]);
-        if user == UNIT_USER.as_bytes() && unit.is(password) { Self::UnitAdmin } else { Self::Invalid(Invalid::Basic) }
+    fn of_token(token: &[u8], sealer: &Sealer) -> Self {
+        let Ok(token) = std::str::from_utf8(token) else { return Self::Invalid(Reason::Token) };
+        match sealer.open(token) {
+            Err(OpenError::Seal) if token.starts_with(Kind::Transcell.prefix()) => Self::Invalid(Reason::Seal),
+            Err(_) | Ok((Kind::Code | Kind::Cookie, _)) => Self::Invalid(Reason::Token),
+            Ok((kind, _)) if kind.is_refresh() => Self::Invalid(Reason::RefreshToken),
+            Ok((_, claims)) if claims.is_expired() => Self::Invalid(Reason::Expired),
+            Ok(token) => Self::Token(Arc::new(token)),
+        }
     }
 
-    pub fn is_unit_admin(self) -> bool {
-        self == Self::UnitAdmin
+    fn of_basic(credentials: &[u8], from: IpAddr, unit: &UnitToken) -> Self {
+        let Some((user, password)) = decode_basic(credentials) else { return Self::Invalid(Reason::BasicFormat) };
+        if user == UNIT_USER && unit.is(password.as_bytes()) {
+            return Self::UnitAdmin;
+        }
+        Self::Basic(Arc::new(BasicCredentials { user, password, from }))
     }
 
-    /// The refusal of a caller without the privilege, whoever that is.
-    pub fn refusal(self, challenge: &Challenge) -> Problem {
-        let code = match self {
-            Self::UnitAdmin => return Problem::new(Code::PrivilegeLacking),
-            Self::Anonymous => Code::AuthorizationRequired,
-            Self::Invalid(reason) => reason.code(),
-        };
-        challenge.attach(Problem::new(code))
+    fn of_cookie(headers: &HeaderMap, query: Option<&str>, sealer: &Sealer) -> Self {
+        let peer = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+        let peer = peer.filter(|(name, _)| *name == COOKIE_PEER).map(|(_, value)| value).next().unwrap_or_default();
+        let peer = percent_decode_str(peer).decode_utf8_lossy();
+        let mut cookies = headers
+            .get_all(COOKIE)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='))
+            .filter(|(name, _)| *name == COOKIE_NAME)
+            .map(|(_, value)| value)
+            .peekable();
+        if peer.is_empty() || cookies.peek().is_none() {
+            return Self::Anonymous;
+        }
+        let opened = cookies.find_map(|cookie| {
+            let (kind, claims) = sealer.open(cookie).ok()?;
+            let same = claims.with.as_deref()?.as_bytes().ct_eq(peer.as_bytes());
+            (kind == Kind::Cookie && bool::from(same)).then_some(claims.wrapped?)
+        });
+        match opened {
+            Some(token) => Self::of_token(token.as_bytes(), sealer),
+            None => Self::Invalid(Reason::Cookie),
+        }
+    }
+
+    pub fn is_unit_admin(&self) -> bool {
+        *self == Self::UnitAdmin
+    }
+
+    /// Whether there is anybody who could be let in.
+    pub fn may_be_somebody(&self) -> bool {
+        !matches!(self, Self::Anonymous | Self::Invalid(_))
     }
 
     /// Lets only the unit's administrator pass.
-    pub fn require_unit(self, challenge: &Challenge) -> Result<(), Problem> {
-        if self.is_unit_admin() { Ok(()) } else { Err(self.refusal(challenge)) }
+    pub fn require_unit(&self, challenge: &Challenge) -> Result<(), Problem> {
+        let denial = match self {
+            Self::UnitAdmin => return Ok(()),
+            Self::Anonymous => Denial::Anonymous,
+            Self::Invalid(reason) => Denial::Invalid(*reason),
+            Self::Token(_) => Denial::UnitOnly,
+            Self::Basic(_) => Denial::Invalid(Reason::BasicFailed),
+        };
+        Err(challenge.refusal(denial))
     }
+}
+
+/// Name and password of the credentials of Basic.
+fn decode_basic(credentials: &[u8]) -> Option<(String, String)> {
+    let decoded = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;
+    let (user, password) = decoded.split_once(':')?;
+    Some((user.to_owned(), password.to_owned()))
+}
+
+/// The value of the cookie for an access token, to be used with this peer.
+pub fn cookie_for(sealer: &Sealer, claims: &Claims, token: &str, peer: &str) -> String {
+    let cookie = Claims { with: Some(peer.to_owned()), wrapped: Some(token.to_owned()), ..claims.clone() };
+    format!("{COOKIE_NAME}={}", sealer.seal(Kind::Cookie, &cookie))
 }
 
 /// What kind of place refuses, which decides the schemes it offers.
@@ -133,18 +211,45 @@ pub struct Challenge {
 impl Challenge {
     /// `realm` is the cell's URL, or the unit's at the unit's level.
     pub fn new(place: Place, realm: String, request: &HeaderMap) -> Self {
-        let by_script = || {
-            request.contains_key(ORIGIN) || request.get(SEC_FETCH_MODE).is_some_and(|mode| mode.as_bytes() == b"cors")
-        };
+        Self::with(place, realm, Self::is_by_script(request))
+    }
+
+    /// As [`Self::new`], for a request of which it is known whether a script sent it.
+    pub fn with(place: Place, realm: String, by_script: bool) -> Self {
         let basic = match place {
             Place::Open => true,
-            Place::SchemaBox => !by_script(),
+            Place::SchemaBox => !by_script,
             Place::Endpoint => false,
         };
         Self { realm, basic }
     }
 
-    fn attach(&self, problem: Problem) -> Problem {
+    /// Whether a browser says that a script of a page sent the request.
+    pub fn is_by_script(request: &HeaderMap) -> bool {
+        request.contains_key(ORIGIN) || request.get(SEC_FETCH_MODE).is_some_and(|mode| mode.as_bytes() == b"cors")
+    }
+
+    /// What a caller who may not hears.
+    pub fn refusal(&self, denial: Denial) -> Problem {
+        let code = match denial {
+            Denial::Anonymous => Code::AuthorizationRequired,
+            Denial::Invalid(reason) => code_of(reason),
+            Denial::PasswordChange => Code::PasswordChangeToken,
+            Denial::Lacking => Code::PrivilegeLacking,
+            Denial::Scope(privilege) => return Problem::new(Code::ScopeLacking).with(privilege.name()),
+            Denial::NoSchema => Code::SchemaRequired,
+            Denial::OtherSchema => Code::SchemaMismatch,
+            Denial::SchemaLevel => Code::SchemaLevel,
+            Denial::UnitOnly => Code::UnitUserRequired,
+        };
+        self.attach(Problem::new(code))
+    }
+
+    /// Adds the schemes to a refusal that asks for credentials.
+    pub fn attach(&self, problem: Problem) -> Problem {
+        if problem.status() != http::StatusCode::UNAUTHORIZED {
+            return problem;
+        }
         let realm = self.realm.replace(['"', '\\'], "");
         let problem = problem.header(WWW_AUTHENTICATE, format!("Bearer realm=\"{realm}\""));
         if !self.basic {
@@ -155,74 +260,4 @@ impl Challenge {
 }
 
 #[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    fn context(authorization: &str) -> AccessContext {
-        let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, HeaderValue::from_str(authorization).expect("a value"));
-        AccessContext::of(&headers, &UnitToken::new("s3cret".to_owned()))
-    }
-
-    fn basic(text: &str) -> AccessContext {
-        context(&format!("Basic {}", STANDARD.encode(text)))
-    }
-
-    #[test]
-    fn the_unit_token_is_the_administrator() {
-        assert!(context("Bearer s3cret").is_unit_admin());
-        assert!(context("bearer  s3cret ").is_unit_admin());
-        assert!(basic("unit:s3cret").is_unit_admin());
-    }
-
-    #[test]
-    fn bad_credentials_say_why() {
-        let unit = UnitToken::new("t".to_owned());
-        assert_eq!(AccessContext::of(&HeaderMap::new(), &unit), AccessContext::Anonymous);
-        for (text, reason) in [
-            ("Bearer", Invalid::Token),
-            ("Bearer s3cre", Invalid::Token),
-            ("Bearer s3cret x", Invalid::Token),
-            ("Digest x", Invalid::Scheme),
-            ("", Invalid::Scheme),
-            ("Basic", Invalid::BasicFormat),
-            ("Basic %%%", Invalid::BasicFormat),
-        ] {
-            assert_eq!(context(text), AccessContext::Invalid(reason), "{text}");
-        }
-        assert_eq!(basic("no colon"), AccessContext::Invalid(Invalid::BasicFormat));
-        assert_eq!(basic("unit:wrong"), AccessContext::Invalid(Invalid::Basic));
-        assert_eq!(basic("other:s3cret"), AccessContext::Invalid(Invalid::Basic));
-    }
-
-    fn offered(place: Place, header: Option<(HeaderName, &'static str)>) -> Vec<String> {
-        let mut request = HeaderMap::new();
-        if let Some((name, value)) = header {
-            request.insert(name, HeaderValue::from_static(value));
-        }
-        let challenge = Challenge::new(place, "http://u/c/".to_owned(), &request);
-        let problem = AccessContext::Anonymous.require_unit(&challenge).expect_err("a refusal");
-        assert_eq!(problem.code(), Code::AuthorizationRequired);
-        let response = problem.respond(&request);
-        response.headers().get_all(WWW_AUTHENTICATE).iter().map(|v| v.to_str().expect("text").to_owned()).collect()
-    }
-
-    #[test]
-    fn the_place_decides_what_is_offered() {
-        let bearer = "Bearer realm=\"http://u/c/\"";
-        let both = [bearer, "Basic realm=\"http://u/c/\", charset=\"UTF-8\""];
-        assert_eq!(offered(Place::Open, Some((ORIGIN, "https://a.example"))), both);
-        assert_eq!(offered(Place::SchemaBox, None), both);
-        assert_eq!(offered(Place::SchemaBox, Some((ORIGIN, "https://a.example"))), [bearer]);
-        assert_eq!(offered(Place::SchemaBox, Some((SEC_FETCH_MODE, "cors"))), [bearer]);
-        assert_eq!(offered(Place::SchemaBox, Some((SEC_FETCH_MODE, "navigate"))), both);
-        assert_eq!(offered(Place::Endpoint, None), [bearer]);
-    }
-
-    #[test]
-    fn tokens_are_not_shown() {
-        assert!(!format!("{:?}", UnitToken::new("s3cret".to_owned())).contains("s3cret"));
-    }
-}
+mod tests;

@@ -18,6 +18,7 @@ use crate::config::{BaseUrl, CellUrls, Proxies, Server};
 #[cfg(test)]
 mod tests;
 
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PATH: HeaderName = HeaderName::from_static("x-forwarded-path");
@@ -92,6 +93,22 @@ impl PublicUrls {
             Some(forwarded) if forwarded.starts_with('/') => forwarded.to_owned(),
             _ => path.to_owned(),
         }
+    }
+
+    /// The address of the client: the peer's, or what trusted proxies say stands before them.
+    pub fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut address = peer;
+        let lists: Vec<&str> = headers.get_all(FORWARDED_FOR).iter().filter_map(|v| v.to_str().ok()).collect();
+        for before in lists.iter().rev().flat_map(|text| text.rsplit(',')) {
+            if !self.trusted.contains(address) {
+                break;
+            }
+            match before.trim().parse::<IpAddr>() {
+                Ok(before) => address = before.to_canonical(),
+                Err(_) => break,
+            }
+        }
+        address
     }
 
     /// Reads what the request means from its host and `path`, the effective one.
@@ -242,6 +259,18 @@ impl Asked {
             return self.target(&self.authority, path);
         }
         Err(LocateError::Elsewhere)
+    }
+
+    /// The name of the cell whose URL this is, in any of its forms, if it can be one of this unit.
+    pub fn cell_of_url(&self, url: &str) -> Option<String> {
+        if let Some(rest) = url.strip_prefix("personium-localunit:") {
+            let rest = rest.trim_start_matches('/');
+            let (cell, rest) = rest.split_once('/').unwrap_or((rest, ""));
+            let cell = cell.trim_end_matches(':');
+            return (rest.is_empty() && !cell.is_empty()).then(|| cell.to_owned());
+        }
+        let target = self.locate(url).ok()?;
+        target.cell.filter(|_| target.rest.is_empty())
     }
 
     fn target(&self, host: &str, path: &str) -> Result<Target, LocateError> {

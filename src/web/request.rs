@@ -20,7 +20,8 @@ pub struct Request {
     /// The client's request key or a generated one; it stands in the event log.
     pub key: String,
     pub access: AccessContext,
-    pub peer: IpAddr,
+    /// The client's address, behind proxies that are trusted.
+    pub from: IpAddr,
     pub body: RequestBody,
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::auth::UnitToken;
+use super::authority::Authority;
 use super::public_url::PublicUrls;
 use crate::bar::export::LiveArchives;
 use crate::bar::inspect::BarLimits;
@@ -18,7 +18,7 @@ use crate::storage::Unit;
 pub struct App {
     pub config: Config,
     pub urls: PublicUrls,
-    pub unit_token: UnitToken,
+    pub authority: Arc<Authority>,
     pub unit: Arc<Unit>,
     pub archives: Arc<LiveArchives>,
     pub event_log: Arc<EventLog>,
@@ -28,7 +28,7 @@ pub struct App {
 }
 
 impl App {
-    pub fn new(config: Config, unit_token: UnitToken, unit: Arc<Unit>) -> Self {
+    pub fn new(config: Config, authority: Arc<Authority>, unit: Arc<Unit>) -> Self {
         let urls = PublicUrls::new(&config.server);
         let archives = Arc::new(LiveArchives::new(Duration::from_secs(config.archive.resume_s)));
         let event_log = Arc::new(EventLog::new(config.events.log_installs));
@@ -44,7 +44,7 @@ impl App {
             level: config.cell_export.level as u32,
         };
         let transfers = Transfers::new(unit.clone(), event_log.clone(), rules);
-        Self { config, urls, unit_token, unit, archives, event_log, installer, transfers }
+        Self { config, urls, authority, unit, archives, event_log, installer, transfers }
     }
 
     /// Whether less room is left on the disk than is kept for deleting.

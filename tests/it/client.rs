@@ -51,6 +51,21 @@ impl Request {
         self
     }
 
+    /// Whether it changes nothing: GET and HEAD.
+    pub fn is_read(&self) -> bool {
+        matches!(self.method.as_str(), "GET" | "HEAD")
+    }
+
+    pub fn with_method(mut self, method: &str) -> Self {
+        method.clone_into(&mut self.method);
+        self
+    }
+
+    pub fn without_body(mut self) -> Self {
+        self.body = None;
+        self
+    }
+
     fn has(&self, name: &str) -> bool {
         self.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name))
     }

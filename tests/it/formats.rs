@@ -41,6 +41,10 @@ fn a_unit_of_format_1_opens_with_everything_in_it() {
     assert!(found.text().contains(">blue<"), "{}", found.text());
     let put = Request::new("PUT", "/alice/notes/new.txt").bearer(TOKEN).body("new");
     assert_eq!(server.send(put).status, 201);
+    let account = Request::new("POST", "/alice/__ctl/Account").bearer(TOKEN).body(r#"{"Name":"user"}"#);
+    assert_eq!(server.send(account.header("X-Personium-Credential", "pass-word-1")).status, 201);
+    let login = "grant_type=password&username=user&password=pass-word-1";
+    assert_eq!(server.send(Request::new("POST", "/alice/__token").body(login)).status, 200);
     assert!(server.stop().success());
     assert!(format_of(&root) > 1, "it is in the format of today");
     // Unpacking gave every file another inode: the rows learn of those that nobody has asked for.

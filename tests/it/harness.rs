@@ -74,6 +74,9 @@ impl Server {
             .args(["serve", "--listen", address, "--root"])
             .arg(root)
             .env("CELLAR_UNIT_TOKEN", TOKEN)
+            // Passwords of tests need not cost what those of people do.
+            .env("CELLAR_AUTH__ARGON2_MEMORY", "64KiB")
+            .env("CELLAR_AUTH__ARGON2_ITERATIONS", "1")
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -5,6 +5,7 @@
 #![allow(unreachable_pub, reason = "a test binary has no public interface")]
 #![allow(dead_code, reason = "the client and the harness have more than today's tests use")]
 
+mod access;
 mod bars;
 mod cell;
 mod cell_command;

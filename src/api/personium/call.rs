@@ -1,18 +1,25 @@
 //! A request with its body, as one job of the blocking pool takes it.
 //!
-//! The body is read only for the unit's administrator: nobody else gets as far as using it, and a refusal need not wait for it.
+//! The body is read only for those who have credentials that may be good: nobody else gets as far as using it, and a refusal need
+//! not wait for it.
 
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::header::ALLOW;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode};
 
+use super::form::Form;
+use crate::domain::access;
+use crate::domain::event::{Event, EventLog, LOCAL_CELL};
 use crate::snapshot::gate::Gates;
+use crate::storage::database::View;
 use crate::storage::unit::CellRecord;
 use crate::storage::{Cell, Error, Unit};
 use crate::web::Request;
 use crate::web::auth::{AccessContext, Challenge, Place};
+use crate::web::authority::{Access, Authority};
 use crate::web::problem::{Code, Problem};
 use crate::web::public_url::Asked;
 use crate::web::request_body::RequestBody;
@@ -21,9 +28,28 @@ use crate::web::state::App;
 /// The largest document that these endpoints take, in bytes.
 const DOCUMENT_BYTES: u64 = 1 << 20;
 
+/// What a request needs, to be asked where the answer is final.
+pub(super) struct Permission {
+    access: Access,
+    places: Vec<access::Place>,
+    method: Method,
+}
+
+impl Permission {
+    pub(super) fn ask(&self, view: &View<'_>) -> crate::storage::Result<()> {
+        self.places.iter().try_for_each(|place| self.access.permit_place(view, *place, self.method.as_str()))
+    }
+}
+
 /// A request for something of the unit or of a cell.
 pub(super) struct Call {
     pub(super) unit: Arc<Unit>,
+    pub(super) authority: Arc<Authority>,
+    events: Arc<EventLog>,
+    /// The request's key.
+    key: String,
+    /// The request in its cell, once that was asked for.
+    entered: OnceLock<Access>,
     pub(super) method: Method,
     /// The name of the cell; empty at the unit's level.
     pub(super) cell: String,
@@ -33,7 +59,9 @@ pub(super) struct Call {
     pub(super) query: Option<String>,
     pub(super) headers: HeaderMap,
     pub(super) access: AccessContext,
-    /// Empty for everybody but the unit's administrator.
+    /// The client's address.
+    pub(super) from: IpAddr,
+    /// Empty for those who have no credentials, or bad ones.
     pub(super) body: Bytes,
     pub(super) path_based: bool,
     /// Who may write to which cell.
@@ -42,10 +70,22 @@ pub(super) struct Call {
 
 impl Call {
     pub(super) async fn of(app: &App, request: Request) -> Result<Self, Problem> {
-        let wanted = request.access.is_unit_admin() && !request.is_read();
+        let brings = request.access.may_be_somebody() && !request.is_read();
+        Self::read(app, request, brings.then_some(DOCUMENT_BYTES)).await
+    }
+
+    /// A request that may bring a form of at most so many bytes, whoever sends it.
+    pub(super) async fn with_form(app: &App, request: Request, limit: u64) -> Result<(Self, Form), Problem> {
+        let brings = request.method == Method::POST;
+        let call = Self::read(app, request, brings.then_some(limit)).await?;
+        let form = Form::parse(&call.body);
+        Ok((call, form))
+    }
+
+    async fn read(app: &App, request: Request, limit: Option<u64>) -> Result<Self, Problem> {
         let (mut call, body) = Self::without_body(app, request);
-        if wanted {
-            call.body = body.read(DOCUMENT_BYTES).await?;
+        if let Some(limit) = limit {
+            call.body = body.read(limit).await?;
         }
         Ok(call)
     }
@@ -54,6 +94,10 @@ impl Call {
     pub(super) fn without_body(app: &App, request: Request) -> (Self, RequestBody) {
         let call = Self {
             unit: Arc::clone(&app.unit),
+            authority: Arc::clone(&app.authority),
+            events: Arc::clone(&app.event_log),
+            key: request.key,
+            entered: OnceLock::new(),
             method: request.method,
             cell: request.target.cell.unwrap_or_default(),
             rest: request.target.rest,
@@ -61,6 +105,7 @@ impl Call {
             query: request.query,
             headers: request.headers,
             access: request.access,
+            from: request.from,
             body: Bytes::new(),
             path_based: app.urls.path_based(),
             gates: Arc::clone(app.transfers.gates()),
@@ -80,6 +125,65 @@ impl Call {
     /// Lets only the unit's administrator pass.
     pub(super) fn require_unit(&self, place: Place) -> Result<(), Problem> {
         self.access.require_unit(&self.challenge(place))
+    }
+
+    /// The request in its cell, to be let in or not.
+    pub(super) fn access_in(&self, cell: &Cell) -> Result<&Access, Problem> {
+        if let Some(access) = self.entered.get() {
+            return Ok(access);
+        }
+        let access = Access::of(&self.authority, &self.access, cell, &self.asked, &self.headers)?;
+        Ok(self.entered.get_or_init(|| access))
+    }
+
+    /// A request of nobody in the cell.
+    pub(super) fn anonymous_in(&self, cell: &Cell) -> Result<Access, Problem> {
+        Access::of(&self.authority, &AccessContext::Anonymous, cell, &self.asked, &self.headers)
+    }
+
+    /// Lets those pass who may do what the request's method does to a place of the cell.
+    pub(super) fn permit(&self, place: access::Place) -> Result<(), Problem> {
+        if self.access.is_unit_admin() {
+            return Ok(());
+        }
+        let cell = self.open()?;
+        let access = self.access_in(&cell)?;
+        let permitted = cell.read(|view| access.permit_place(view, place, self.method.as_str()));
+        permitted.map_err(|e| self.failed(e))
+    }
+
+    /// Lets everybody pass whose credentials are good in the cell.
+    pub(super) fn require_login(&self) -> Result<(), Problem> {
+        if self.access.is_unit_admin() {
+            return Ok(());
+        }
+        let cell = self.open()?;
+        let access = self.access_in(&cell)?;
+        let permitted = cell.read(|view| access.permit_place(view, access::Place::MyPassword, "PUT"));
+        permitted.map_err(|e| self.failed(e))
+    }
+
+    /// What the request needs of some places, to be asked once more inside its transaction.
+    pub(super) fn permission(&self, places: &[access::Place]) -> Result<Permission, Problem> {
+        let cell = self.open()?;
+        let access = self.access_in(&cell)?.clone();
+        Ok(Permission { access, places: places.to_vec(), method: self.method.clone() })
+    }
+
+    /// Tells the rules of the cell what was done: an event of the server's own, with the status as its info. `path` is the object's,
+    /// below the cell.
+    pub(super) fn announce(&self, event_type: String, path: &str, status: StatusCode) {
+        let Ok(cell) = self.open() else { return };
+        let Ok(access) = self.access_in(&cell) else { return };
+        let event = Event {
+            external: false,
+            schema: access.schema(),
+            subject: access.subject(),
+            event_type,
+            object: Some(format!("{LOCAL_CELL}{path}")),
+            info: Some(status.as_u16().to_string()),
+        };
+        self.events.publish(&cell, &self.key, &[event], &self.base_url(), false);
     }
 
     /// What the unit knows about the cell; 404 where there is none.

@@ -5,6 +5,7 @@ use http::{Method, StatusCode};
 
 use super::call::Call;
 use super::unit::name_problem;
+use crate::domain::access;
 use crate::domain::names::is_cell_name;
 use crate::storage::Error;
 use crate::web::auth::Place;
@@ -40,12 +41,17 @@ fn answer(call: &Call) -> Result<Response, Problem> {
         return create(call);
     }
     let record = call.record()?;
+    let told = |event: &str, answer: Result<Response, Problem>| {
+        let answer = answer?;
+        call.announce(format!("cell.{event}"), "", answer.status());
+        Ok(answer)
+    };
     match call.method.as_str() {
         "GET" | "HEAD" => page::get(call, &record),
         "DELETE" => delete(call),
-        "PROPFIND" => properties::propfind(call),
-        "PROPPATCH" => properties::proppatch(call),
-        "ACL" => acl::replace(call),
+        "PROPFIND" => told("propfind", properties::propfind(call)),
+        "PROPPATCH" => told("proppatch", properties::proppatch(call)),
+        "ACL" => told("acl", acl::replace(call)),
         _ if call.method == Method::OPTIONS => Ok(response::options(ALLOWED)),
         _ => Err(Call::not_allowed(ALLOWED)),
     }
@@ -70,7 +76,7 @@ fn delete(call: &Call) -> Result<Response, Problem> {
     if call.headers.get(HEADER).is_none_or(|value| value.as_bytes() != b"true") {
         return Err(Problem::new(Code::PreconditionHeader).with(HEADER));
     }
-    call.require_unit(Place::Open)?;
+    call.permit(access::Place::Cell)?;
     call.unit.delete_cell(&call.cell, false).map_err(|e| call.failed(e))?;
     Ok(response::empty(StatusCode::NO_CONTENT))
 }

@@ -13,12 +13,17 @@ use http::{Method, StatusCode};
 use serde_json::json;
 
 use crate::dav::Named;
+use crate::domain::access::{Denial, Means, Place, Reason, Who};
+use crate::domain::acl::Privilege;
 use crate::domain::names::{is_box_name, normalize_schema};
-use crate::storage::database::cell_box::{CellBox, MAIN_BOX};
+use crate::storage::database::View;
+use crate::storage::database::cell_box::{CellBox, Lookup, MAIN_BOX};
 use crate::storage::operation::boxes::{CreateBox, DeleteBox};
 use crate::storage::{Cell, Error, Unit};
-use crate::web::auth::{Challenge, Place};
+use crate::web::auth::{AccessContext, Place as Offer};
+use crate::web::authority::{Access, Authority};
 use crate::web::problem::{Code, Problem};
+use crate::web::public_url::Asked as Urls;
 use crate::web::state::App;
 use crate::web::{Request, Response, blocking, response};
 
@@ -36,8 +41,8 @@ pub async fn route(app: &App, request: Request, named: Named) -> Result<Response
         "DELETE" => delete(app, request, named).await,
         _ => {
             let unit = app.unit.clone();
-            let asked = Asked::new(&request, &named);
-            blocking::run(move || asked.find(&unit).map(drop)).await?;
+            let asked = Asked::new(app, &request, &named);
+            blocking::run(move || asked.find(&unit, Place::BoxRoot).map(drop)).await?;
             Err(Problem::new(Code::MethodNotAllowed).header(ALLOW, ALLOWED))
         }
     }
@@ -51,11 +56,14 @@ struct Asked {
     cell_forms: Vec<String>,
     unit_url: String,
     headers: http::HeaderMap,
-    access: crate::web::auth::AccessContext,
+    context: AccessContext,
+    authority: Arc<Authority>,
+    urls: Urls,
+    method: Method,
 }
 
 impl Asked {
-    fn new(request: &Request, named: &Named) -> Self {
+    fn new(app: &App, request: &Request, named: &Named) -> Self {
         let cell_url = request.asked.cell(&named.cell);
         Self {
             named: named.clone(),
@@ -64,7 +72,10 @@ impl Asked {
             cell_forms: request.asked.cell_forms(&named.cell),
             unit_url: request.asked.unit(),
             headers: request.headers.clone(),
-            access: request.access,
+            context: request.access.clone(),
+            authority: app.authority.clone(),
+            urls: request.asked.clone(),
+            method: request.method.clone(),
         }
     }
 
@@ -76,21 +87,42 @@ impl Asked {
         unit.cell(&self.named.cell).map_err(|e| self.problem(e))
     }
 
-    /// The cell and the box, which must exist; then who asks must be allowed to.
-    fn find(&self, unit: &Unit) -> Result<(Arc<Cell>, CellBox), Problem> {
+    fn access_in(&self, cell: &Cell) -> Result<Access, Problem> {
+        Access::of(&self.authority, &self.context, cell, &self.urls, &self.headers)
+    }
+
+    /// Lets those pass who may do what the request's method does to a place of the cell.
+    fn permit(&self, cell: &Cell, place: Place) -> Result<(), Problem> {
+        let access = self.access_in(cell)?;
+        if access.is_unit_admin() {
+            return Ok(());
+        }
+        cell.read(|view| access.permit_place(view, place, self.method.as_str())).map_err(|e| self.problem(e))
+    }
+
+    /// The cell and the box, which must exist; then who asks must be allowed to do this to it as `place`.
+    fn find(&self, unit: &Unit, place: Place) -> Result<(Arc<Cell>, CellBox), Problem> {
         let cell = self.cell(unit)?;
         let cell_box = cell
             .find_box(&self.named.box_name)
             .and_then(|b| b.ok_or(Error::BoxMissing))
             .map_err(|e| self.problem(e))?;
-        let place = if cell_box.schema.is_some() { Place::SchemaBox } else { Place::Open };
-        self.access.require_unit(&Challenge::new(place, self.cell_url.clone(), &self.headers))?;
+        let access = self.access_in(&cell)?;
+        if !access.is_unit_admin() {
+            let permitted = cell.read(|view| {
+                // While the box is being installed its root is hidden, but its list counts.
+                let root = view.resource(cell_box.id)?.ok_or(Error::BoxMissing)?;
+                let lookup = Lookup { cell_box: cell_box.clone(), chain: vec![root], missing: 0 };
+                access.permit_at(view, place, &lookup, self.method.as_str())
+            });
+            permitted.map_err(|e| self.problem(e))?;
+        }
         Ok((cell, cell_box))
     }
 }
 
 async fn get(app: &App, request: Request, named: Named) -> Result<Response, Problem> {
-    let asked = Asked::new(&request, &named);
+    let asked = Asked::new(app, &request, &named);
     let (unit, archives) = (app.unit.clone(), app.archives.clone());
     if export::is_asked_for(&request) {
         let head = request.method == Method::HEAD;
@@ -101,7 +133,7 @@ async fn get(app: &App, request: Request, named: Named) -> Result<Response, Prob
     let retention = app.config.install.status_retention_s;
     let path_based = app.urls.path_based();
     blocking::run(move || {
-        let (cell, cell_box) = asked.find(&unit)?;
+        let (cell, cell_box) = asked.find(&unit, Place::BoxRoot)?;
         let document = metadata::document(&asked, &cell, &cell_box, retention, path_based)?;
         Ok(chosen_by_accept(response::json(StatusCode::OK, &document)))
     })
@@ -115,12 +147,12 @@ fn chosen_by_accept(mut response: Response) -> Response {
 }
 
 async fn delete(app: &App, request: Request, named: Named) -> Result<Response, Problem> {
-    let asked = Asked::new(&request, &named);
+    let asked = Asked::new(app, &request, &named);
     let recursive = request.header("x-personium-recursive").is_some_and(|v| v.trim().eq_ignore_ascii_case("true"));
     let unit = app.unit.clone();
     let guard = crate::dav::box_guard(app, request, named);
     blocking::run(move || {
-        let (cell, cell_box) = asked.find(&unit)?;
+        let (cell, cell_box) = asked.find(&unit, Place::BoxRoot)?;
         if cell_box.is_main() {
             return Err(Code::MethodNotAllowed.into());
         }
@@ -136,15 +168,16 @@ async fn delete(app: &App, request: Request, named: Named) -> Result<Response, P
 
 /// Which MKCOL this is. The type of a bar has no parameters.
 async fn mkcol(app: &App, request: Request, named: Named) -> Result<Response, Problem> {
-    let asked = Asked::new(&request, &named);
-    let (unit, find) = (app.unit.clone(), Asked::new(&request, &named));
+    let asked = Asked::new(app, &request, &named);
+    let (unit, find) = (app.unit.clone(), Asked::new(app, &request, &named));
     let cell = blocking::run(move || find.cell(&unit)).await?;
     if named.box_name == MAIN_BOX {
         return Err(Code::MethodNotAllowed.into());
     }
-    let challenge = Challenge::new(Place::Open, asked.cell_url.clone(), &request.headers);
     let bare = request.headers.get(CONTENT_TYPE).is_none() && request.body.is_empty();
-    let checked = request.access.require_unit(&challenge).and_then(|()| match request.headers.get(CONTENT_TYPE) {
+    let (of, asker) = (cell.clone(), Asked::new(app, &request, &named));
+    let permitted = blocking::run(move || asker.permit(&of, Place::FreeBox)).await;
+    let checked = permitted.and_then(|()| match request.headers.get(CONTENT_TYPE) {
         Some(given) if given == "application/zip" => Ok(()),
         _ if bare => Ok(()),
         _ => Err(Problem::new(Code::BarHeader).with("Content-Type")),
@@ -179,11 +212,11 @@ async fn create(cell: Arc<Cell>, asked: Asked) -> Result<Response, Problem> {
     .await
 }
 
-/// Answers `GET {cell}__box?schema=…`: the URL of the box with that schema.
+/// Answers `GET {cell}__box?schema=…`: the URL of the box with that schema, or with that of the app that asks.
 pub async fn by_schema(app: &App, request: Request) -> Result<Response, Problem> {
     let cell_name = request.target.cell.clone().unwrap_or_default();
     let named = Named { cell: cell_name, box_name: String::new(), path: crate::base::path::ResourcePath::root() };
-    let asked = Asked::new(&request, &named);
+    let asked = Asked::new(app, &request, &named);
     let (unit, read) = (app.unit.clone(), request.is_read());
     let query = request.query.unwrap_or_default();
     blocking::run(move || {
@@ -191,13 +224,15 @@ pub async fn by_schema(app: &App, request: Request) -> Result<Response, Problem>
         if !read {
             return Err(Code::MethodNotAllowed.into());
         }
-        let given = export::query_value(&query, "schema").unwrap_or_default();
+        let access = asked.access_in(&cell)?;
+        let given = match export::query_value(&query, "schema") {
+            Some(given) => given,
+            None => access.schema().unwrap_or_default(),
+        };
         let schema =
             normalize_schema(&given).map_err(|_| Problem::new(Code::ODataQueryValue).with("schema").with(&given))?;
-        asked.access.require_unit(&Challenge::new(Place::Endpoint, asked.cell_url.clone(), &asked.headers))?;
-        let found = cell.read(|v| v.box_with_schema(&schema)).map_err(|e| asked.problem(e))?;
-        let Some(cell_box) = found else { return Err(Code::PrivilegeLacking.into()) };
-        let url = format!("{}{}/", asked.cell_url, cell_box.name);
+        let found = cell.read(|view| box_of_schema(view, &access, &schema)).map_err(|e| asked.problem(e))?;
+        let url = format!("{}{}/", asked.cell_url, found.name);
         let mut response = response::json(StatusCode::OK, &json!({ "Url": url }));
         if let Ok(location) = url.parse() {
             response.headers_mut().insert(LOCATION, location);
@@ -205,4 +240,33 @@ pub async fn by_schema(app: &App, request: Request) -> Result<Response, Problem>
         Ok(response)
     })
     .await
+}
+
+/// The box of a schema, for its own app and for those who may read the box. Whether there is one, nobody else learns.
+fn box_of_schema(view: &View<'_>, access: &Access, schema: &str) -> crate::storage::Result<CellBox> {
+    let at = access.at(view)?;
+    let mut caller = access.caller(&at)?;
+    if caller.means != Means::Token {
+        caller = crate::domain::access::Caller::new(Who::Invalid(Reason::NotHere));
+    }
+    let refused = |denial| Err(access.refusal(denial, Offer::Endpoint).into());
+    let mut found = None;
+    for form in access.forms_of(schema) {
+        found = found.or(view.box_with_schema(&form)?);
+    }
+    let Some(cell_box) = found else {
+        return match caller.who {
+            Who::Invalid(reason) => refused(Denial::Invalid(reason)),
+            _ => refused(Denial::Lacking),
+        };
+    };
+    let of_app = caller.app.as_ref().is_some_and(|app| cell_box.schema.iter().any(|s| app.urls.contains(s)));
+    if of_app && caller.is_known() {
+        return Ok(cell_box);
+    }
+    let root = view.resource(cell_box.id)?.ok_or(Error::BoxMissing)?;
+    match at.check_box(&caller, &cell_box, &[root], Privilege::Read)? {
+        None => Ok(cell_box),
+        Some(denial) => refused(denial),
+    }
 }

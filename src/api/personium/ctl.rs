@@ -1,34 +1,76 @@
-//! Control objects of a cell: boxes, roles, relations, external roles, rules, and their links.
+//! Control objects of a cell: boxes, roles, relations, external roles and cells, rules, accounts, drive passwords, and links.
 
 use http::Method;
+use http::header::LOCATION;
 
 use super::call::Call;
 use super::odata::{Step, steps};
+use crate::domain::access::Place;
 use crate::storage::Error;
-use crate::web::auth::Place;
+use crate::storage::database::control::ObjectKind;
 use crate::web::problem::{Code, Problem};
 use crate::web::state::App;
 use crate::web::{Request, Response, blocking, response};
 
+mod accounts;
 mod boxes;
 mod document;
+mod drive_passwords;
 mod links;
 mod navigation;
 mod objects;
 mod row;
 mod set;
 
+pub(super) use accounts::change_own;
 pub(super) use document::{metadata, service_document};
 use set::Set;
 
 const SET_METHODS: &str = "OPTIONS, GET, POST";
 const ENTITY_METHODS: &str = "OPTIONS, GET, PUT, MERGE, DELETE";
+const DRIVE_PASSWORD_METHODS: &str = "OPTIONS, GET, DELETE";
 const LINK_METHODS: &str = "OPTIONS, GET, DELETE, PUT, POST";
 
 /// Answers a request below `{cell}__ctl`.
 pub async fn route(app: &App, request: Request) -> Result<Response, Problem> {
     let call = Call::of(app, request).await?;
-    blocking::run(move || answer(&call)).await
+    blocking::run(move || {
+        let answer = answer(&call)?;
+        announce(&call, &answer);
+        Ok(answer)
+    })
+    .await
+}
+
+/// Tells the rules what was done: `cellctl.Role.create`, `cellctl.Account.links.Role.delete`.
+fn announce(call: &Call, answer: &Response) {
+    let path = steps(call.rest.strip_prefix("__ctl").unwrap_or_default());
+    let method = call.method.as_str();
+    let of_set = match method {
+        "GET" => "list",
+        "POST" => "create",
+        _ => "delete",
+    };
+    let of_entity = match method {
+        "GET" => "get",
+        "PUT" => "update",
+        "MERGE" => "merge",
+        _ => "delete",
+    };
+    let known = matches!(method, "GET" | "POST" | "PUT" | "MERGE" | "DELETE");
+    let (set, verb) = match path.as_slice() {
+        [set] if Set::of(&set.name).is_some() && known => {
+            (set, if set.has_key() { of_entity.to_owned() } else { of_set.to_owned() })
+        }
+        [set, links, other] if links.name == "$links" && known => {
+            (set, format!("links.{}.{of_set}", other.name.trim_start_matches('_')))
+        }
+        [set, other] if known => (set, format!("navprop.{}.{of_set}", other.name.trim_start_matches('_'))),
+        _ => return,
+    };
+    let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+    let made = location.and_then(|url| url.strip_prefix(&call.base_url()));
+    call.announce(format!("cellctl.{}.{verb}", set.name), made.unwrap_or(&call.rest), answer.status());
 }
 
 fn answer(call: &Call) -> Result<Response, Problem> {
@@ -39,11 +81,15 @@ fn answer(call: &Call) -> Result<Response, Problem> {
     {
         return metadata(call, "CellCtl", &Set::ALL.map(Set::named));
     }
-    call.require_unit(Place::Endpoint)?;
     let Some((first, below)) = path.split_first() else {
+        call.permit(Place::Description)?;
         return service_document(call, &Set::ALL.map(Set::named));
     };
-    let set = Set::of(&first.name).ok_or(Code::NoEntitySet)?;
+    let Some(set) = Set::of(&first.name) else {
+        call.require_login()?;
+        return Err(Code::NoEntitySet.into());
+    };
+    call.permit(set.place())?;
     match below {
         [] if first.has_key() => entity(call, set, first),
         [] => entities(call, set),
@@ -59,6 +105,8 @@ fn entities(call: &Call, set: Set) -> Result<Response, Problem> {
         "GET" | "HEAD" => row::list(call, set),
         "POST" => match set {
             Set::Box => boxes::create(call),
+            Set::Object(ObjectKind::Account) => accounts::create(call, None),
+            Set::Object(ObjectKind::DrivePassword) => drive_passwords::create(call),
             Set::Object(kind) => objects::create(call, kind, None),
         },
         "OPTIONS" => Ok(response::options(SET_METHODS)),
@@ -67,15 +115,17 @@ fn entities(call: &Call, set: Set) -> Result<Response, Problem> {
 }
 
 fn entity(call: &Call, set: Set, step: &Step) -> Result<Response, Problem> {
+    let methods = if set == Set::Object(ObjectKind::DrivePassword) { DRIVE_PASSWORD_METHODS } else { ENTITY_METHODS };
     if call.method == Method::OPTIONS {
-        return Ok(response::options(ENTITY_METHODS));
+        return Ok(response::options(methods));
     }
-    if !matches!(call.method.as_str(), "GET" | "HEAD" | "PUT" | "MERGE" | "DELETE") {
-        return Err(Call::not_allowed(ENTITY_METHODS));
+    if call.method != Method::HEAD && !methods.split(", ").any(|method| method == call.method.as_str()) {
+        return Err(Call::not_allowed(methods));
     }
     let key = set.key_of(step)?;
     match (call.method.as_str(), set) {
         ("PUT" | "MERGE", Set::Box) => boxes::update(call, key),
+        ("PUT" | "MERGE", Set::Object(ObjectKind::Account)) => accounts::update(call, key),
         ("PUT" | "MERGE", Set::Object(kind)) => objects::update(call, kind, key),
         ("DELETE", Set::Box) => boxes::delete(call, key),
         ("DELETE", Set::Object(kind)) => objects::delete(call, kind, key),

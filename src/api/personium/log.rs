@@ -6,8 +6,8 @@ use http::{Method, StatusCode};
 use self::listing::propfind;
 use super::call::Call;
 use super::odata::steps;
+use crate::domain::access::Place;
 use crate::storage::log::{CURRENT, LogFile, LogFolder};
-use crate::web::auth::Place;
 use crate::web::problem::{Code, Problem};
 use crate::web::representation::Representation;
 use crate::web::state::App;
@@ -35,7 +35,7 @@ fn answer(call: &Call) -> Result<Response, Problem> {
         Some(&"archive") => LogFolder::Archive,
         _ => return Err(Code::UriNotRecognized.into()),
     };
-    call.require_unit(Place::Endpoint)?;
+    call.permit(Place::Log)?;
     match (names.as_slice(), call.method.as_str()) {
         ([_], "PROPFIND") => propfind(call, folder, names[0]),
         ([_], "OPTIONS") => Ok(response::options(FOLDER_METHODS)),

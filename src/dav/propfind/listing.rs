@@ -14,6 +14,9 @@ use crate::storage::database::{Resource, View};
 use crate::storage::{Error, Result};
 
 mod changes;
+pub(super) mod sight;
+
+use sight::Sight;
 
 /// Rows of a collection read at once in a walk of the whole tree.
 const PAGE: usize = 500;
@@ -46,10 +49,12 @@ impl<'v> Listing<'v> {
         wanted: &'v Wanted,
     ) -> Result<Self> {
         let cell_url = subject.asked.cell(subject.cell.name());
-        let lists = Lists::new(view, &cell_url, &lookup.cell_box);
+        let sight = Sight::of(view, subject, lookup)?;
+        let lists = Lists::new(view, &cell_url, &lookup.cell_box, sight.acls);
         let locks = Locks::of(view, &subject.asked, subject.cell.name(), wanted)?;
         let quota = if wanted.quota() { Some(subject.cell.quota(view)?) } else { None };
-        let mut rows = Rows::new(view, wanted, lists, locks, quota);
+        let mut rows = Rows::new(view, wanted, lists, locks, quota, sight);
+
         let mut url = subject.asked.cell_box(subject.cell.name(), &lookup.cell_box.name);
         for (i, row) in lookup.chain.iter().enumerate() {
             if i > 0 {
@@ -94,6 +99,9 @@ impl<'v> Listing<'v> {
         let mut href = format!("{url}/");
         let base = href.len();
         view.children(collection.id, |row| {
+            if !self.rows.sight.reaches(&row)? {
+                return Ok(());
+            }
             href.truncate(base);
             href.push_str(&encode_segment(&row.name));
             self.row(out, &href, &row)
@@ -115,9 +123,12 @@ impl<'v> Listing<'v> {
             self.rows.leave_to(self.above + level);
             let mut below = Vec::new();
             for row in page {
+                at.after.clone_from(&row.name);
+                if !self.rows.sight.reaches(&row)? {
+                    continue;
+                }
                 let url = member_url(&at.url, &row);
                 self.row(out, &url, &row)?;
-                at.after.clone_from(&row.name);
                 if !row.is_file() && level < depth {
                     below.push(Open { collection: row, url, after: String::new(), entered: false, level });
                 }

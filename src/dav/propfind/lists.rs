@@ -33,6 +33,8 @@ impl Entry {
 /// What the collections around a resource give it.
 pub(super) struct Lists<'v> {
     view: &'v View<'v>,
+    /// Whether the caller may see lists.
+    pub shown: bool,
     base: String,
     box_name: Option<String>,
     /// The box of a role and its name, by its number; none for a role that is no more.
@@ -44,10 +46,10 @@ pub(super) struct Lists<'v> {
 }
 
 impl<'v> Lists<'v> {
-    pub(super) fn new(view: &'v View<'v>, cell_url: &str, cell_box: &CellBox) -> Self {
+    pub(super) fn new(view: &'v View<'v>, cell_url: &str, cell_box: &CellBox, shown: bool) -> Self {
         let box_name = Some(cell_box.name.clone()).filter(|_| !cell_box.is_main());
         let base = role_base(cell_url, box_name.as_deref());
-        Self { view, base, box_name, roles: HashMap::new(), above: Vec::new(), plain: None }
+        Self { view, shown, base, box_name, roles: HashMap::new(), above: Vec::new(), plain: None }
     }
 
     /// Goes down into a collection.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::listing::sight::Sight;
 use super::lists::Lists;
 use super::locks::Locks;
 use super::wanted::{Name, Wanted};
@@ -15,9 +16,11 @@ use crate::storage::database::property::Property;
 use crate::storage::database::{Kind, Resource, View};
 use crate::storage::space::Quota;
 
-/// The reports that a collection has.
-const REPORTS: &str = "<D:supported-report-set><D:supported-report><D:report><D:sync-collection/></D:report>\
-                       </D:supported-report></D:supported-report-set>";
+/// The reports that every resource has.
+const OF_ALL: &[&str] = &["acl-principal-prop-set", "principal-search-property-set"];
+
+/// The reports that a collection has besides.
+const OF_COLLECTIONS: &[&str] = &["sync-collection", "principal-match", "principal-property-search"];
 
 /// Writes responses into a buffer that is used again for each.
 pub(super) struct Rows<'v> {
@@ -27,8 +30,12 @@ pub(super) struct Rows<'v> {
     locks: Locks,
     /// What the cell holds, where that is wanted.
     quota: Option<Quota>,
+    pub sight: Sight<'v>,
+    /// The collections that were entered, from the box down.
+    above: Vec<Resource>,
     found: String,
     missing: String,
+    forbidden: String,
 }
 
 impl<'v> Rows<'v> {
@@ -38,19 +45,33 @@ impl<'v> Rows<'v> {
         lists: Lists<'v>,
         locks: Locks,
         quota: Option<Quota>,
+        sight: Sight<'v>,
     ) -> Self {
-        Self { view, wanted, lists, locks, quota, found: String::new(), missing: String::new() }
+        Self {
+            view,
+            wanted,
+            lists,
+            locks,
+            quota,
+            sight,
+            above: Vec::new(),
+            found: String::new(),
+            missing: String::new(),
+            forbidden: String::new(),
+        }
     }
 
     /// Goes down into a collection.
     pub(super) fn enter(&mut self, url: String, collection: &Resource) -> Result<()> {
         self.locks.enter(collection.id);
+        self.above.push(collection.clone());
         self.lists.enter(url, collection)
     }
 
     /// Goes up until `depth` collections are left above.
     pub(super) fn leave_to(&mut self, depth: usize) {
         self.locks.leave_to(depth);
+        self.above.truncate(depth);
         self.lists.leave_to(depth);
     }
 
@@ -58,6 +79,7 @@ impl<'v> Rows<'v> {
     pub(super) fn write(&mut self, out: &mut String, href: &str, row: &Resource) -> Result<()> {
         self.found.clear();
         self.missing.clear();
+        self.forbidden.clear();
         let dead = if row.has_properties() { self.view.properties(row.id)? } else { Vec::new() };
         match self.wanted {
             Wanted::Names => self.names(row, &dead),
@@ -69,11 +91,14 @@ impl<'v> Rows<'v> {
             }
         }
         let _ = write!(out, "<D:response><D:href>{}</D:href>", escape_text(href));
-        if !self.found.is_empty() || self.missing.is_empty() {
+        if !self.found.is_empty() || (self.missing.is_empty() && self.forbidden.is_empty()) {
             propstat(out, &self.found, "200 OK");
         }
         if !self.missing.is_empty() {
             propstat(out, &self.missing, "404 Not Found");
+        }
+        if !self.forbidden.is_empty() {
+            propstat(out, &self.forbidden, "403 Forbidden");
         }
         out.push_str("</D:response>");
         Ok(())
@@ -89,7 +114,8 @@ impl<'v> Rows<'v> {
     }
 
     fn all(&mut self, row: &Resource, dead: &[Property], more: &[Name]) -> Result<()> {
-        for live in Live::listed().filter(|live| has(row, dead, *live)) {
+        let acls = self.lists.shown;
+        for live in Live::listed().filter(|live| has(row, dead, *live) && (acls || *live != Live::Acl)) {
             self.live(row, live)?;
         }
         for property in dead {
@@ -109,6 +135,7 @@ impl<'v> Rows<'v> {
             return Ok(());
         }
         match name.live {
+            Some(Live::Acl) if !self.lists.shown => push_name(&mut self.forbidden, &name.ns, &name.local),
             Some(live) if has(row, dead, live) => self.live(row, live)?,
             _ => push_name(&mut self.missing, &name.ns, &name.local),
         }
@@ -132,8 +159,18 @@ impl<'v> Rows<'v> {
                 return Ok(());
             }
             Live::SupportedReportSet => {
-                out.push_str(if row.is_file() { "<D:supported-report-set/>" } else { REPORTS });
+                reports(out, !row.is_file());
                 return Ok(());
+            }
+            Live::CurrentUserPrincipal
+            | Live::CurrentUserPrivilegeSet
+            | Live::SupportedPrivilegeSet
+            | Live::PrincipalCollectionSet
+            | Live::AclRestrictions => {
+                self.above.push(row.clone());
+                let written = self.sight.write(out, live, &self.above);
+                self.above.pop();
+                return written;
             }
             Live::SyncToken => sync::token(self.view, row.id, self.view.change_seq()?)?,
             Live::QuotaAvailable => self.quota.map_or(0, |quota| quota.available).to_string(),
@@ -158,6 +195,16 @@ fn has(row: &Resource, dead: &[Property], live: Live) -> bool {
         return false;
     }
     live != Live::DisplayName || !dead.iter().any(|p| p.ns == DAV && p.local == live.local())
+}
+
+/// The property `supported-report-set`.
+fn reports(out: &mut String, collection: bool) {
+    out.push_str("<D:supported-report-set>");
+    let more = OF_COLLECTIONS.iter().filter(|_| collection);
+    for name in OF_ALL.iter().chain(more) {
+        let _ = write!(out, "<D:supported-report><D:report><D:{name}/></D:report></D:supported-report>");
+    }
+    out.push_str("</D:supported-report-set>");
 }
 
 fn resource_type(kind: Kind) -> &'static str {

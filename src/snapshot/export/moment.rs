@@ -11,6 +11,7 @@ use super::pack::{Content, Item};
 use super::{ExportOf, log_name};
 use crate::base::clock;
 use crate::snapshot::doc::{Doc, DocIds};
+use crate::snapshot::drives;
 use crate::snapshot::meta::{self, Meta};
 use crate::snapshot::objects::{self, BOX, Written};
 use crate::snapshot::{
@@ -248,6 +249,7 @@ impl Collector {
             (OWN.to_owned(), Vec::new()),
             (OWN_OBJECTS.to_owned(), extras),
             (OWN_INSTALLS.to_owned(), installs(v, &ids, &exported)?),
+            (drives::ENTRY.to_owned(), drives::write(v, &ids)?),
         ];
         Ok((head, tail))
     }

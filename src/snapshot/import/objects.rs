@@ -26,6 +26,13 @@ pub(super) struct Restored {
     objects: HashMap<(String, String), i64>,
 }
 
+impl Restored {
+    /// The number of an object.
+    pub(super) fn number(&self, kind: &str, id: &str) -> Option<i64> {
+        self.objects.get(&(kind.to_owned(), id.to_owned())).copied()
+    }
+}
+
 fn damaged(list: &str, text: impl std::fmt::Display) -> Stop {
     Failure::Damaged(format!("{}: {text}", list_entry(list))).into()
 }

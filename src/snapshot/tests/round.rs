@@ -80,7 +80,12 @@ fn the_layout_of_the_reference_is_read() {
     theirs.reverse();
     b.cell().append_log(b"its own log stays\n", 1 << 20).expect("logged");
     b.import(&archive(&theirs)).expect("imported");
-    assert_eq!(without_stamps(&b.portrait()), without_stamps(&a.portrait()));
+    // The reference knows no drive passwords.
+    let mut expected = a.portrait();
+    expected.retain(|place, _| !place.to_lowercase().replace(' ', "").contains("drivepassword"));
+    let mut got = b.portrait();
+    got.retain(|place, _| !place.to_lowercase().replace(' ', "").contains("drivepassword"));
+    assert_eq!(without_stamps(&got), without_stamps(&expected));
     assert!(b.portrait().values().any(|text| text.starts_with("its own log stays")));
 }
 

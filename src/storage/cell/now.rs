@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Cell, Content, IDLE_READERS, View};
+use super::{Cell, Content, IDLE_READERS, Leave, View, looked_up};
 use crate::base::path::ResourcePath;
 use crate::storage::database::Resource;
 use crate::storage::tree;
@@ -29,15 +29,15 @@ impl Cell {
         READ[fingerprint as usize >> 1 & (READ.len() - 1)].store(fingerprint, Relaxed);
     }
 
-    /// As [`Cell::open_content`], where that takes no waiting; else nothing, which says nothing about the file.
-    pub fn open_content_now(&self, box_name: &str, path: &ResourcePath) -> Option<Content> {
+    /// As [`Cell::open_content_if`], where that takes no waiting; else nothing, which says nothing about the file.
+    pub fn open_content_now(&self, box_name: &str, path: &ResourcePath, may: Leave<'_>) -> Option<Content> {
         let fingerprint = self.fingerprint(box_name, path);
         if READ[fingerprint as usize >> 1 & (READ.len() - 1)].load(Relaxed) != fingerprint {
             return None;
         }
         let conn = self.readers.try_lock().ok()?.pop()?;
         let step = |sql| conn.prepare_cached(sql).and_then(|mut s| s.execute([])).is_ok();
-        let lookup = step("BEGIN").then(|| View::new(&conn).lookup(box_name, path));
+        let lookup = step("BEGIN").then(|| looked_up(&View::new(&conn), box_name, path, may));
         // A connection that cannot end its transaction is closed.
         if !step("COMMIT") {
             return None;

@@ -38,6 +38,14 @@ impl View<'_> {
     }
 }
 
+impl View<'_> {
+    /// The resources whose own lists ask something of apps.
+    pub fn asking_for_apps(&self) -> Result<Vec<ResourceId>> {
+        let query = "SELECT id FROM acl WHERE require_schema IS NOT NULL AND require_schema<>'none' AND id<>0";
+        self.all("find lists that ask for apps", query, [], |row| row.get(0))
+    }
+}
+
 impl Tx<'_> {
     /// Replaces the list kept under a number.
     pub fn set_acl(&self, id: ResourceId, acl: &Acl) -> Result<()> {
@@ -53,7 +61,7 @@ impl Tx<'_> {
                 params![id, ord as i64, ace.role, ace.privileges],
             )?;
         }
-        Ok(())
+        self.touch_access()
     }
 
     /// Replaces the list of a resource and brings its flag up to date.

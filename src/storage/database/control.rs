@@ -1,4 +1,4 @@
-//! Control objects that are rows: roles, relations, external roles, rules, and the links between them.
+//! Control objects that are rows: roles, relations, external roles, rules, accounts and their kin, and the links between them.
 //!
 //! An object that belongs to no box has box 0.
 
@@ -15,10 +15,14 @@ pub enum ObjectKind {
     Relation,
     ExtRole,
     Rule,
+    Account,
+    ExtCell,
+    DrivePassword,
 }
 
 impl ObjectKind {
-    pub const ALL: [Self; 4] = [Self::Role, Self::Relation, Self::ExtRole, Self::Rule];
+    pub const ALL: [Self; 7] =
+        [Self::Role, Self::Relation, Self::ExtRole, Self::Rule, Self::Account, Self::ExtCell, Self::DrivePassword];
 
     /// The name of the entity set.
     pub fn name(self) -> &'static str {
@@ -27,7 +31,20 @@ impl ObjectKind {
             Self::Relation => "Relation",
             Self::ExtRole => "ExtRole",
             Self::Rule => "Rule",
+            Self::Account => "Account",
+            Self::ExtCell => "ExtCell",
+            Self::DrivePassword => "DrivePassword",
         }
+    }
+
+    /// Whether objects of this kind have properties of their own besides their key.
+    pub fn has_fields(self) -> bool {
+        matches!(self, Self::Rule | Self::Account)
+    }
+
+    /// Whether objects of this kind belong to the archive of a box.
+    fn is_archived(self) -> bool {
+        !matches!(self, Self::Account | Self::ExtCell | Self::DrivePassword)
     }
 
     fn table(self) -> (&'static str, &'static str, &'static str) {
@@ -36,19 +53,22 @@ impl ObjectKind {
             Self::Relation => ("relation", "name", "box"),
             Self::ExtRole => ("ext_role", "url", "relation"),
             Self::Rule => ("rule", "name", "box"),
+            Self::Account => ("account", "name", "box"),
+            Self::ExtCell => ("ext_cell", "url", "box"),
+            Self::DrivePassword => ("drive_password", "name", "scope"),
         }
     }
 }
 
-/// A role, relation, external role or rule.
+/// A control object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     pub id: i64,
-    /// The name; the URL of an external role.
+    /// The name; the URL of an external role or cell.
     pub name: String,
     /// The box that the object is bound to, 0 for none; the relation of an external role.
     pub owner: i64,
-    /// JSON of a rule's other properties; empty for other kinds.
+    /// JSON of a rule's or an account's other properties; empty for other kinds.
     pub fields: String,
     pub version: i64,
     pub created_ms: i64,
@@ -64,7 +84,7 @@ pub struct LinkRow {
 
 fn select(kind: ObjectKind) -> String {
     let (table, name, owner) = kind.table();
-    let fields = if kind == ObjectKind::Rule { "fields" } else { "''" };
+    let fields = if kind.has_fields() { "fields" } else { "''" };
     format!("SELECT id, {name}, {owner}, {fields}, version, created_ms, updated_ms FROM {table}")
 }
 
@@ -138,6 +158,19 @@ fn ordered(a: (ObjectKind, i64), b: (ObjectKind, i64)) -> ((ObjectKind, i64), (O
 }
 
 impl Tx<'_> {
+    /// Says that an object has changed. A change of what archives hold is a change of access too.
+    fn touch_object(&self, kind: ObjectKind) -> Result<()> {
+        if kind.is_archived() {
+            self.touch_control();
+            return Ok(());
+        }
+        self.touch_access()
+    }
+
+    fn touch_link(&self, a: ObjectKind, b: ObjectKind) -> Result<()> {
+        self.touch_object(if a.is_archived() { b } else { a })
+    }
+
     /// Adds an object under a new number. `Exists` if its key is taken.
     pub fn insert_object(&self, kind: ObjectKind, name: &str, owner: i64, fields: &str) -> Result<Object> {
         if self.object(kind, name, owner)?.is_some() {
@@ -156,14 +189,14 @@ impl Tx<'_> {
         };
         let columns = format!("id, {key}, {bound}, version, created_ms, updated_ms");
         let op = "insert a control object";
-        if kind == ObjectKind::Rule {
+        if kind.has_fields() {
             let query = format!("INSERT INTO {table}({columns}, fields) VALUES(?1,?2,?3,1,?4,?4,?5)");
             self.run(op, &query, params![object.id, name, owner, now, fields])?;
         } else {
             let query = format!("INSERT INTO {table}({columns}) VALUES(?1,?2,?3,1,?4,?4)");
             self.run(op, &query, params![object.id, name, owner, now])?;
         }
-        self.touch_control();
+        self.touch_object(kind)?;
         Ok(object)
     }
 
@@ -171,7 +204,7 @@ impl Tx<'_> {
     pub fn restore_object(&self, kind: ObjectKind, o: &Object) -> Result<()> {
         let (table, key, bound) = kind.table();
         let columns = format!("id, {key}, {bound}, version, created_ms, updated_ms");
-        if kind == ObjectKind::Rule {
+        if kind.has_fields() {
             let query = format!("INSERT INTO {table}({columns}, fields) VALUES(?1,?2,?3,?4,?5,?6,?7)");
             let values = params![o.id, o.name, o.owner, o.version, o.created_ms, o.updated_ms, o.fields];
             self.run("restore an object", &query, values)?;
@@ -206,10 +239,11 @@ impl Tx<'_> {
             &query,
             params![after.id, after.name, after.owner, after.version, after.updated_ms],
         )?;
-        if kind == ObjectKind::Rule {
-            self.run("update a rule", "UPDATE rule SET fields=?2 WHERE id=?1", params![after.id, after.fields])?;
+        if kind.has_fields() {
+            let query = format!("UPDATE {table} SET fields=?2 WHERE id=?1");
+            self.run("update a control object", &query, params![after.id, after.fields])?;
         }
-        self.touch_control();
+        self.touch_object(kind)?;
         Ok(after)
     }
 
@@ -222,11 +256,12 @@ impl Tx<'_> {
             "DELETE FROM link WHERE (a_kind=?1 AND a=?2) OR (b_kind=?1 AND b=?2)",
             params![kind.name(), id],
         )?;
-        if kind == ObjectKind::Role {
-            self.drop_role_from_acls(id)?;
+        match kind {
+            ObjectKind::Role => self.drop_role_from_acls(id)?,
+            ObjectKind::Account => self.remove_drive_passwords(id)?,
+            _ => {}
         }
-        self.touch_control();
-        Ok(())
+        self.touch_object(kind)
     }
 
     /// Removes what is bound to a box and has a number above `after`.
@@ -252,7 +287,7 @@ impl Tx<'_> {
             "INSERT OR IGNORE INTO link(a_kind, a, b_kind, b) VALUES(?1,?2,?3,?4)",
             params![a.0.name(), a.1, b.0.name(), b.1],
         )?;
-        self.touch_control();
+        self.touch_link(a.0, b.0)?;
         if n == 0 { Err(Error::Exists) } else { Ok(()) }
     }
 
@@ -264,7 +299,7 @@ impl Tx<'_> {
             "DELETE FROM link WHERE a_kind=?1 AND a=?2 AND b_kind=?3 AND b=?4",
             params![a.0.name(), a.1, b.0.name(), b.1],
         )?;
-        self.touch_control();
+        self.touch_link(a.0, b.0)?;
         if n == 0 { Err(Error::Missing) } else { Ok(()) }
     }
 }

@@ -6,9 +6,9 @@
 use rusqlite::{Connection, params};
 use serde::Deserialize;
 
-use super::alias;
 use super::pending::{Pending, Step, Undo};
 use super::schema::{FORMAT, PENDING};
+use super::{account, alias, area};
 use crate::storage::error::{Error, Result};
 
 /// The format of a database.
@@ -23,6 +23,8 @@ pub fn migrate(conn: &Connection) -> Result<()> {
         if format(conn)? < 2 {
             gather_pending(conn)?;
             alias::create(conn).map_err(Error::database("migrate alias"))?;
+            conn.execute_batch(area::TABLES).map_err(Error::database("add tables of snapshots"))?;
+            conn.execute_batch(account::TABLES).map_err(Error::database("add tables of accounts"))?;
         }
         conn.pragma_update(None, "user_version", FORMAT).map_err(Error::database("migrate"))
     })();
@@ -35,7 +37,7 @@ pub fn migrate(conn: &Connection) -> Result<()> {
     }
 }
 
-/// From 1 to 2, beside the new table of names: a row of `pending` holds the operations of a batch instead of one, and may hold contents.
+/// From 1 to 2, beside new tables: a row of `pending` holds the operations of a batch instead of one, and may hold contents.
 fn gather_pending(conn: &Connection) -> Result<()> {
     let failed = Error::database("migrate pending");
     let rows = (|| -> rusqlite::Result<Vec<_>> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{alias, migration};
+use super::{account, alias, migration};
 use crate::storage::error::{Error, Result};
 
 /// The format that this program writes.
@@ -142,6 +142,7 @@ pub fn create(path: &Path, fill: impl FnOnce(&Connection) -> rusqlite::Result<()
         conn.execute_batch(PENDING)?;
         alias::create(&conn)?;
         conn.execute_batch(super::area::TABLES)?;
+        conn.execute_batch(account::TABLES)?;
         conn.pragma_update(None, "user_version", FORMAT)?;
         fill(&conn)?;
         conn.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)")?;

@@ -56,8 +56,20 @@ impl Tx<'_> {
 
     /// Puts rows back that were taken.
     pub(crate) fn put_back(&self, taken: &Taken) -> Result<()> {
-        const TABLES: &[&str] =
-            &["box", "job", "role", "relation", "ext_role", "rule", "link", "ace", "lock", "snapshot", "transfer"];
+        const TABLES: &[&str] = &[
+            "box",
+            "job",
+            "role",
+            "relation",
+            "ext_role",
+            "rule",
+            "link",
+            "ace",
+            "lock",
+            "drive_password",
+            "snapshot",
+            "transfer",
+        ];
         if !TABLES.contains(&taken.table.as_str()) {
             return Err(Error::Inconsistent(format!("rows of {} cannot be put back", taken.table)));
         }
@@ -66,6 +78,6 @@ impl Tx<'_> {
             let query = format!("INSERT INTO {} VALUES({})", taken.table, places.join(","));
             self.run("put rows back", &query, params_from_iter(row))?;
         }
-        Ok(())
+        self.touch_access()
     }
 }

@@ -112,6 +112,8 @@ pub struct Tx<'c> {
     now_ms: i64,
     /// Boxes in which something has changed; their rows learn of it at the end.
     touched: RefCell<BTreeSet<ResourceId>>,
+    /// What went wrong where nobody could be told at once.
+    failed: RefCell<Option<Error>>,
 }
 
 impl<'c> Deref for Tx<'c> {
@@ -138,8 +140,14 @@ impl<'c> Tx<'c> {
             control_seq: view.meta_number("control_seq")?,
             held_bytes,
         };
-        let tx =
-            Self { view, counters: Cell::new(counters), owner, now_ms: clock::now_ms(), touched: RefCell::default() };
+        let tx = Self {
+            view,
+            counters: Cell::new(counters),
+            owner,
+            now_ms: clock::now_ms(),
+            touched: RefCell::default(),
+            failed: RefCell::default(),
+        };
         if kept.is_none() {
             tx.set_meta(HELD, held_bytes)?;
         }
@@ -189,11 +197,15 @@ impl<'c> Tx<'c> {
         c.stamp
     }
 
-    /// Says that roles, relations, rules or other members of an archive that are no resources have changed.
+    /// Says that roles, relations, rules or other members of an archive that are no resources have changed. What was known
+    /// about access is void at once, for the operations of the same batch too.
     pub fn touch_control(&self) {
         let mut c = self.counters.get();
         c.control_seq += 1;
         self.counters.set(c);
+        if let Err(e) = self.touch_access() {
+            self.failed.replace(Some(e));
+        }
     }
 
     /// Counts bytes that a row brings or takes along.
@@ -233,7 +245,7 @@ impl<'c> Tx<'c> {
                 self.set_meta(key, new)?;
             }
         }
-        Ok(())
+        self.failed.take().map_or(Ok(()), Err)
     }
 
     pub fn set_meta(&self, key: &str, value: impl rusqlite::ToSql) -> Result<()> {

@@ -236,6 +236,7 @@ fn take_bound(ctx: &Context<'_>, id: ResourceId) -> Result<Vec<Undo>> {
         ctx.tx.take_rows("relation", "box=?1", id)?,
         ctx.tx.take_rows("rule", "box=?1", id)?,
         ctx.tx.take_rows("job", "box=?1", id)?,
+        ctx.tx.take_rows("drive_password", "box=?1", id)?,
         ctx.tx.take_rows("box", "id=?1", id)?,
     ];
     Ok(taken.into_iter().map(Undo::PutBack).collect())

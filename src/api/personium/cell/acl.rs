@@ -5,6 +5,7 @@ use http::StatusCode;
 use super::super::call::Call;
 use super::{properties, tagged};
 use crate::base::xml::{self, Limits};
+use crate::domain::access::Place;
 use crate::domain::acl::{
     AceView, AclError, AclView, Form, Inherited, Level, Principal, PrincipalView, Privileges, RoleReference,
     SchemaAuthz, acl_xml, parse_acl, resolve_role, role_base,
@@ -14,13 +15,13 @@ use crate::storage::database::acl::{Ace, Acl, CELL_ACL};
 use crate::storage::database::control::ObjectKind;
 use crate::storage::writer::{Change, Context};
 use crate::storage::{Error, Result};
-use crate::web::auth::Place;
 use crate::web::problem::{Code, Problem};
 use crate::web::{Response, response};
 
 /// Answers ACL: the whole list is replaced.
 pub(super) fn replace(call: &Call) -> std::result::Result<Response, Problem> {
-    call.require_unit(Place::Open)?;
+    call.permit(Place::Cell)?;
+    let permission = call.permission(&[Place::Cell])?;
     let content = |e| Problem::new(Code::XmlContent).because(e);
     let root = xml::parse(&call.body, Limits::of(call.body.len())).map_err(content)?;
     let document = parse_acl(&root, Level::Cell).map_err(refused)?;
@@ -36,6 +37,7 @@ pub(super) fn replace(call: &Call) -> std::result::Result<Response, Problem> {
     let require_schema = document.require_schema_authz.map(|authz| authz.name().to_owned());
     let (headers, url) = (call.headers.clone(), call.base_url());
     let change = Change(move |ctx: &Context<'_>| {
+        permission.ask(ctx.tx)?;
         properties::check(&headers, ctx.tx)?;
         let mut stored = Vec::with_capacity(aces.len());
         for (role, privileges) in &aces {

@@ -1,12 +1,14 @@
 //! PROPFIND and PROPPATCH of a cell.
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 
 use super::super::call::Call;
 use super::super::listing::{self, Depth, Prop, Update, Wanted};
 use super::{acl, tagged};
 use crate::base::path::ResourcePath;
 use crate::base::xml::DAV;
+use crate::domain::access::{Place, Scope};
+use crate::domain::acl::Privilege;
 use crate::storage::database::View;
 use crate::storage::database::area::TransferKind;
 use crate::storage::database::cell_box::CellBox;
@@ -14,7 +16,7 @@ use crate::storage::database::cell_root::{CELL_ROOT, CellRoot};
 use crate::storage::database::property::Property;
 use crate::storage::space::Quota;
 use crate::storage::writer::{Change, Context};
-use crate::web::auth::Place;
+use crate::web::authority::Access;
 use crate::web::problem::Problem;
 use crate::web::{Body, Response};
 
@@ -22,22 +24,29 @@ use crate::web::{Body, Response};
 pub(super) struct Shown {
     pub(super) root: CellRoot,
     properties: Vec<Property>,
-    acl: String,
+    /// None for those who may not see it.
+    acl: Option<String>,
+    /// Those that the caller may look into.
     boxes: Vec<CellBox>,
     /// Where it was asked for.
     quota: Option<Quota>,
+    /// Whether the snapshot area is shown.
+    snapshots: bool,
     /// The last import of the cell came to nothing.
     import_failed: bool,
 }
 
 impl Shown {
-    pub(super) fn read(view: &View<'_>, url: &str, depth: Depth) -> crate::storage::Result<Self> {
+    /// What one who asks may see.
+    pub(super) fn read(view: &View<'_>, access: &Access, url: &str, depth: Depth) -> crate::storage::Result<Self> {
+        let may = |privilege, scope| access.permit_cell(view, privilege, scope).is_ok();
         Ok(Self {
             root: view.cell_root()?,
             properties: view.properties(CELL_ROOT)?,
-            acl: acl::show(view, url)?,
-            boxes: if depth == Depth::One { view.boxes()? } else { Vec::new() },
+            acl: if may(Privilege::AclRead, Scope::Cell) { Some(acl::show(view, url)?) } else { None },
+            boxes: if depth == Depth::One { boxes_for(view, access)? } else { Vec::new() },
             quota: None,
+            snapshots: may(Privilege::Root, Scope::Drive),
             import_failed: view.transfer(TransferKind::Import)?.is_some_and(|t| t.failed),
         })
     }
@@ -45,14 +54,23 @@ impl Shown {
 
 /// Answers a PROPFIND: the cell; at Depth 1 its boxes and the snapshot area too. Without `Depth` it is the cell alone.
 pub(super) fn propfind(call: &Call) -> Result<Response, Problem> {
-    call.require_unit(Place::Open)?;
-    let wanted = Wanted::parse(&call.body)?;
-    let depth = listing::depth(&call.headers, Some(Depth::Zero))?;
+    let asked_depth = listing::depth(&call.headers, Some(Depth::Zero));
     let url = call.base_url();
+    if let Err(refusal) = call.permit(Place::Cell) {
+        // Clients walk down from here to what they may see.
+        if !matches!(asked_depth, Ok(Depth::Zero)) || refusal.status() != StatusCode::FORBIDDEN {
+            return Err(refusal);
+        }
+        let wanted = Wanted::parse(&call.body)?;
+        return Ok(listing::single(url.trim_end_matches('/'), &listing::collection(None), &wanted));
+    }
+    let wanted = Wanted::parse(&call.body)?;
+    let depth = asked_depth?;
     let cell = call.open()?;
+    let access = call.access_in(&cell)?;
     let shown = cell.read(|view| {
         let quota = if listing::asks_quota(&wanted) { Some(cell.quota(view)?) } else { None };
-        Ok(Shown { quota, ..Shown::read(view, &url, depth)? })
+        Ok(Shown { quota, ..Shown::read(view, access, &url, depth)? })
     });
     let shown = shown.map_err(|e| call.failed(e))?;
     let mut out = Vec::new();
@@ -66,6 +84,8 @@ pub(super) fn propfind(call: &Call) -> Result<Response, Problem> {
                 props.extend(shown.quota.iter().flat_map(listing::quota));
                 listing::resource(&mut out, &href, &props, &wanted)?;
             }
+        }
+        if depth == Depth::One && shown.snapshots {
             let area = listing::collection(Some((shown.root.created_ms, shown.root.updated_ms)));
             listing::resource(&mut out, &format!("{url}__snapshot"), &area, &wanted)?;
         }
@@ -75,18 +95,36 @@ pub(super) fn propfind(call: &Call) -> Result<Response, Problem> {
     Ok(tagged(listing::multistatus(Body::Text(out.into())), &shown.root))
 }
 
+/// The boxes that a caller may look into; all for those who may read about boxes.
+fn boxes_for(view: &View<'_>, access: &Access) -> crate::storage::Result<Vec<CellBox>> {
+    let mut boxes = view.boxes()?;
+    if access.is_unit_admin() || access.permit_cell(view, Privilege::BoxRead, Scope::Cell).is_ok() {
+        return Ok(boxes);
+    }
+    let at = access.at(view)?;
+    let caller = access.caller(&at)?;
+    let mut seen = Vec::new();
+    for cell_box in boxes.drain(..) {
+        let Some(root) = view.resource(cell_box.id)? else { continue };
+        if at.check_box(&caller, &cell_box, &[root], Privilege::ReadProperties)?.is_none() {
+            seen.push(cell_box);
+        }
+    }
+    Ok(seen)
+}
+
 pub(super) fn cell_props(shown: &Shown) -> Vec<Prop> {
     let mut props = listing::collection(Some((shown.root.created_ms, shown.root.updated_ms)));
     props.extend(shown.quota.iter().flat_map(listing::quota));
     props.push(Prop::personium("cellstatus", if shown.import_failed { "import failed" } else { "normal" }));
-    props.push(Prop::new(DAV, "acl", shown.acl.clone()));
+    props.extend(shown.acl.iter().map(|acl| Prop::new(DAV, "acl", acl.clone())));
     props.extend(shown.properties.iter().map(|p| Prop::new(&p.ns, &p.local, p.xml.clone())));
     props
 }
 
 /// Answers a PROPPATCH: all instructions or none.
 pub(super) fn proppatch(call: &Call) -> Result<Response, Problem> {
-    call.require_unit(Place::Open)?;
+    call.permit(Place::Cell)?;
     let updates = listing::updates(&call.body)?;
     let cell = call.open()?;
     let answer = listing::patched(call.base_url().trim_end_matches('/'), &updates);

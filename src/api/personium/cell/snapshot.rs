@@ -12,11 +12,11 @@ use super::{acl, tagged};
 use crate::base::path::{NewName, decode_segment, encode_segment};
 use crate::base::xml::DAV;
 use crate::dav::get::safety;
+use crate::domain::access::Place;
 use crate::storage::Error;
 use crate::storage::area::SnapshotFile;
 use crate::storage::cell::received;
 use crate::storage::operation::area::{DeleteSnapshot, PutSnapshot, SnapshotGuard, SnapshotPut};
-use crate::web::auth::Place;
 use crate::web::blocking::run;
 use crate::web::conditional::{Conditions, Current, Verdict};
 use crate::web::problem::{Code, Problem};
@@ -50,10 +50,12 @@ fn file_of(rest: &str) -> Result<Option<&str>, Problem> {
 fn answer(call: &Call) -> Result<Response, Problem> {
     call.record()?;
     let file = file_of(&call.rest)?;
-    call.require_unit(Place::Open)?;
     let methods = if file.is_some() { FILE_METHODS } else { AREA_METHODS };
+    if call.method == Method::OPTIONS {
+        return Ok(response::options(methods));
+    }
+    call.permit(Place::Snapshot)?;
     match (call.method.as_str(), file) {
-        ("OPTIONS", _) => Ok(response::options(methods)),
         ("PROPFIND", None) => list(call),
         ("PROPFIND", Some(name)) => describe(call, name),
         ("GET" | "HEAD", Some(name)) => get(call, name),
@@ -112,7 +114,7 @@ fn guard(headers: &HeaderMap) -> SnapshotGuard {
 async fn put(call: Call, body: RequestBody, limit: Option<u64>) -> Result<Response, Problem> {
     let (call, cell, name) = run(move || {
         call.record()?;
-        call.require_unit(Place::Open)?;
+        call.permit(Place::Snapshot)?;
         let encoded = file_of(&call.rest)?.unwrap_or_default();
         let segment = decode_segment(encoded).map_err(|_| bad_name(encoded))?;
         let name = NewName::new(&segment).map_err(|_| bad_name(encoded))?;
@@ -160,7 +162,8 @@ fn list(call: &Call) -> Result<Response, Problem> {
     let wanted = Wanted::parse(&call.body)?;
     let depth = depth(&call.headers)?;
     let (cell, url) = (call.open()?, call.base_url());
-    let shown = cell.read(|view| Ok((Shown::read(view, &url, Depth::Zero)?, acl::show_inherited(view, &url)?)));
+    let access = call.access_in(&cell)?;
+    let shown = cell.read(|view| Ok((Shown::read(view, access, &url, Depth::Zero)?, acl::show_inherited(view, &url)?)));
     let (shown, inherited) = shown.map_err(|e| call.failed(e))?;
     let files = if depth == Depth::One { cell.snapshots().map_err(|e| call.failed(e))? } else { Vec::new() };
     let mut out = Vec::new();

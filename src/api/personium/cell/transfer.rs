@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use super::super::call::Call;
 use crate::base::clock;
+use crate::domain::access::Place;
 use crate::snapshot::export::ExportOf;
 use crate::snapshot::failure::Failure;
 use crate::snapshot::transfers::{Asked, Refused, Status, Transfers};
 use crate::storage::Cell;
 use crate::storage::database::area::TransferKind;
 use crate::storage::unit::CellRecord;
-use crate::web::auth::Place;
 use crate::web::blocking::run;
 use crate::web::problem::{Code, Problem};
 use crate::web::state::App;
@@ -58,11 +58,11 @@ impl Endpoint<'_> {
         }
         match self.call.method.as_str() {
             "OPTIONS" => {
-                self.call.require_unit(Place::Endpoint)?;
+                self.call.permit(Place::Transfer)?;
                 Ok(response::options(ALLOWED))
             }
             "GET" | "HEAD" => {
-                self.call.require_unit(Place::Endpoint)?;
+                self.call.permit(Place::Transfer)?;
                 let status = self.transfers.status(&*self.call.open()?, self.kind);
                 Ok(response::json(StatusCode::OK, &document(self.kind, &status.map_err(|e| self.call.failed(e))?)?))
             }
@@ -76,7 +76,7 @@ impl Endpoint<'_> {
         if let Some(other) = self.transfers.running(&cell).map_err(|e| self.call.failed(e))? {
             return Err(busy(other));
         }
-        self.call.require_unit(Place::Endpoint)?;
+        self.call.permit(Place::Transfer)?;
         let name = name(&self.call.body, self.kind)?;
         let url = self.call.base_url();
         let asked = Asked { request_key: self.key.clone(), cell_url: url.clone() };

@@ -8,6 +8,7 @@ use http::header::{ACCEPT, RANGE};
 
 use super::{Asked, BAR_TYPE};
 use crate::bar::export::{self as bar_export, Archive, ArchiveReader, LiveArchives};
+use crate::domain::access::Place;
 use crate::storage::{Cell, Error, Unit};
 use crate::web::conditional::{Conditions, if_range_tag};
 use crate::web::file_body::ReadAt;
@@ -48,7 +49,7 @@ pub(super) fn answer(
     head: bool,
     everything: bool,
 ) -> Result<Response, Problem> {
-    let (cell, cell_box) = asked.find(unit)?;
+    let (cell, cell_box) = asked.find(unit, Place::BoxArchive)?;
     if cell_box.is_main() {
         return Err(Code::NoEntity.into());
     }

@@ -7,6 +7,7 @@ use super::super::odata::{Fields, created, field_problem, updated, write_allowed
 use super::failed;
 use super::row::Row;
 use super::set::{EntityKey, Set};
+use crate::domain::access::Place;
 use crate::domain::names::{FieldError, is_box_name, normalize_schema};
 use crate::storage::operation::boxes::{BoxGuard, CreateBox, DeleteBox, SchemaChange, UpdateBox};
 use crate::web::conditional::Conditions;
@@ -44,18 +45,22 @@ pub(super) fn update(call: &Call, key: EntityKey) -> Result<Response, Problem> {
     let new_name = if merge && !fields.has("Name") { key.name.clone() } else { name_of(&fields)? };
     let schema =
         if merge && !fields.has("Schema") { SchemaChange::Keep } else { SchemaChange::To(schema_of(&fields)?) };
-    let after = cell.change(UpdateBox { name: key.name, new_name, schema, guard: guard(call) });
+    let after = cell.change(UpdateBox { name: key.name, new_name, schema, guard: guard(call)? });
     let after = after.map_err(|e| failed(call, e))?;
     Ok(updated(after.version, after.updated_ms))
 }
 
 pub(super) fn delete(call: &Call, key: EntityKey) -> Result<Response, Problem> {
-    let operation = DeleteBox { name: key.name, recursive: false, guard: guard(call) };
+    let operation = DeleteBox { name: key.name, recursive: false, guard: guard(call)? };
     call.open()?.change(operation).map_err(|e| failed(call, e))?;
     Ok(response::empty(StatusCode::NO_CONTENT))
 }
 
-fn guard(call: &Call) -> BoxGuard {
+fn guard(call: &Call) -> Result<BoxGuard, Problem> {
     let conditions = Conditions::of(&call.headers);
-    Box::new(move |_, now| Ok(write_allowed(&conditions, now.version, now.updated_ms)?))
+    let permission = call.permission(&[Place::ControlBox])?;
+    Ok(Box::new(move |view, now| {
+        permission.ask(view)?;
+        Ok(write_allowed(&conditions, now.version, now.updated_ms)?)
+    }))
 }

@@ -75,7 +75,8 @@ pub(in super::super) fn metadata(call: &Call, namespace: &str, sets: &[Named]) -
 /// The key is the name and what is named with a dot; the other properties may be null.
 fn entity_type(out: &mut String, set: &Named) {
     let name = set_name(set);
-    let is_key = |property: &&&str| matches!(**property, "Name" | "ExtRole") || property.contains('.');
+    let bound = |property: &str| property.contains('.') && name != "DrivePassword";
+    let is_key = |property: &&&str| matches!(**property, "Name" | "ExtRole" | "Url") || bound(property);
     let _ = write!(out, "<EntityType Name=\"{name}\"><Key>");
     for property in set.properties.iter().filter(is_key) {
         let _ = write!(out, "<PropertyRef Name=\"{property}\"/>");
@@ -83,7 +84,7 @@ fn entity_type(out: &mut String, set: &Named) {
     out.push_str("</Key>");
     for property in set.properties {
         let edm = if *property == "EventExternal" { "Edm.Boolean" } else { "Edm.String" };
-        let nullable = !matches!(*property, "Name" | "ExtRole" | "Action");
+        let nullable = !matches!(*property, "Name" | "ExtRole" | "Url" | "Action" | "_Account.Name");
         let _ = write!(out, "<Property Name=\"{property}\" Type=\"{edm}\" Nullable=\"{nullable}\"/>");
     }
     for property in ["__published", "__updated"] {

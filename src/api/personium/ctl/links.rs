@@ -25,6 +25,9 @@ type Answer<T = Response> = std::result::Result<T, Problem>;
 pub(super) fn answer(call: &Call, set: Set, first: &Step, navigation: &Step) -> Answer {
     let key = set.key_of(first)?;
     let association = || set.navigation(&navigation.name).ok_or_else(|| Problem::new(Code::ODataNoAssociation));
+    if let Ok((other, _)) = association() {
+        call.permit(other.place())?;
+    }
     match (call.method.as_str(), navigation.has_key()) {
         ("OPTIONS", _) => Ok(response::options(LINK_METHODS)),
         ("GET" | "HEAD", false) => list(call, set, &key, association()?.0),
@@ -90,7 +93,9 @@ fn change(call: &Call, from: (Set, EntityKey), to: (Set, EntityKey), tie: Tie, a
             touched = touched.and(&key.name, &crate::base::path::ResourcePath::root());
         }
     }
+    let permission = call.permission(&[from.0.place(), to.0.place()])?;
     let change = ChangeAt(touched, move |ctx: &Context<'_>| {
+        permission.ask(ctx.tx)?;
         let missing = || Error::from(Problem::new(Code::ODataNotFound));
         let source = Row::find(ctx.tx, from.0, &from.1)?.ok_or_else(missing)?;
         let no_target = || if add { Error::from(bad_uri()) } else { missing() };

@@ -5,7 +5,7 @@ use super::super::odata::{Options, Step, listed};
 use super::objects::{self, From};
 use super::row::Row;
 use super::set::{EntityKey, Set, Tie};
-use super::{SET_METHODS, failed};
+use super::{SET_METHODS, accounts, failed};
 use crate::storage::database::View;
 use crate::storage::database::control::ObjectKind;
 use crate::storage::{Error, Result};
@@ -19,9 +19,11 @@ pub(super) fn answer(call: &Call, set: Set, first: &Step, navigation: &Step) -> 
     if navigation.has_key() {
         return Err(Code::NoNavigation.into());
     }
+    call.permit(other.place())?;
     match call.method.as_str() {
         "GET" | "HEAD" => list(call, set, &key, other),
         "POST" => match other {
+            Set::Object(ObjectKind::Account) => accounts::create(call, Some(From { set, key })),
             Set::Object(kind) if !(tie == Tie::Mandatory && kind == ObjectKind::Relation) => {
                 objects::create(call, kind, Some(From { set, key }))
             }

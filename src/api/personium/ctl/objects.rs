@@ -1,4 +1,4 @@
-//! Roles, relations, external roles and rules: made, changed, deleted. What must hold is decided inside the transaction.
+//! Roles, relations, external roles and cells, and rules: made, changed, deleted. What must hold is decided inside the transaction.
 
 use http::StatusCode;
 
@@ -8,7 +8,10 @@ use super::failed;
 use super::row::{Row, owner};
 use super::set::{EntityKey, Set};
 use crate::base::path::ResourcePath;
-use crate::domain::names::{FieldError, is_box_name, is_ext_role, is_relation_name, is_role_name, is_rule_name};
+use crate::domain::names::{
+    FieldError, is_account_name, is_box_name, is_ext_cell, is_ext_role, is_relation_name, is_role_name, is_rule_name,
+    is_simple_name,
+};
 use crate::domain::rule::{RuleFields, generated_name};
 use crate::storage::database::View;
 use crate::storage::database::control::{Object, ObjectKind};
@@ -47,7 +50,9 @@ pub(super) fn create(call: &Call, kind: ObjectKind, from: Option<From>) -> Answe
     let wish = wish(kind, &fields, None, from.as_ref())?;
     let base = call.base_url();
     let keys = [Some(&wish.key), from.as_ref().map(|from| &from.key)];
+    let permission = call.permission(&[Set::Object(kind).place()])?;
     let change = ChangeAt(footprint(keys.into_iter().flatten()), move |ctx: &Context<'_>| {
+        permission.ask(ctx.tx)?;
         let source = match &from {
             None => None,
             Some(from) => Some(Row::find(ctx.tx, from.set, &from.key)?.ok_or(Error::Missing)?),
@@ -80,7 +85,9 @@ pub(super) fn update(call: &Call, kind: ObjectKind, key: EntityKey) -> Answer {
         relation: None,
         box_name: fields.text("_Box.Name")?.or(fields.text("_Relation._Box.Name")?),
     };
+    let permission = call.permission(&[Set::Object(kind).place()])?;
     let change = ChangeAt(footprint([&key, &to]), move |ctx: &Context<'_>| {
+        permission.ask(ctx.tx)?;
         let before = find(ctx.tx, kind, &key)?;
         write_allowed(&conditions, before.version, before.updated_ms)?;
         let known = Wish { key: key.clone(), fields: RuleFields::from_json(&before.fields) };
@@ -95,7 +102,9 @@ pub(super) fn update(call: &Call, kind: ObjectKind, key: EntityKey) -> Answer {
 
 pub(super) fn delete(call: &Call, kind: ObjectKind, key: EntityKey) -> Answer {
     let conditions = Conditions::of(&call.headers);
+    let permission = call.permission(&[Set::Object(kind).place()])?;
     let change = ChangeAt(footprint([&key]), move |ctx: &Context<'_>| {
+        permission.ask(ctx.tx)?;
         let object = find(ctx.tx, kind, &key)?;
         write_allowed(&conditions, object.version, object.updated_ms)?;
         if kind == ObjectKind::Relation && !ctx.tx.objects_of(ObjectKind::ExtRole, object.id)?.is_empty() {
@@ -130,12 +139,13 @@ fn wish(kind: ObjectKind, fields: &Fields, before: Option<(&Wish, bool)>, from: 
     let key = if kind == ObjectKind::ExtRole {
         ext_role_key(fields, keep, from)?
     } else {
-        let name = match keep("Name") {
+        let field = if kind == ObjectKind::ExtCell { "Url" } else { "Name" };
+        let name = match keep(field) {
             Some(known) => known.key.name.clone(),
             None if kind == ObjectKind::Rule => fields
                 .text("Name")?
                 .unwrap_or_else(|| before.map_or_else(generated_name, |(known, _)| known.key.name.clone())),
-            None => fields.required("Name")?,
+            None => fields.required(field)?,
         };
         let box_name = match (keep("_Box.Name"), from) {
             (_, Some(From { set: Set::Box, key })) => Some(key.name.clone()),
@@ -188,6 +198,10 @@ fn box_name(fields: &Fields, field: &'static str) -> Answer<Option<String>> {
 fn check_name(kind: ObjectKind, name: &str) -> Answer<()> {
     let (field, valid) = match kind {
         ObjectKind::Role => ("Name", is_role_name(name)),
+        ObjectKind::Account => ("Name", is_account_name(name)),
+        ObjectKind::DrivePassword => ("Name", is_simple_name(name)),
+        ObjectKind::ExtCell if is_ext_cell(name) => return Ok(()),
+        ObjectKind::ExtCell => return Err(field_problem(FieldError::cell_url("Url"))),
         ObjectKind::Relation => ("Name", is_relation_name(name)),
         ObjectKind::Rule => ("Name", is_rule_name(name)),
         ObjectKind::ExtRole => ("ExtRole", is_ext_role(name)),

@@ -6,6 +6,7 @@ use super::super::call::Call;
 use super::super::odata::{Entity, Options, found, listed};
 use super::failed;
 use super::set::{EntityKey, Set};
+use crate::domain::account::AccountFields;
 use crate::domain::rule::RuleFields;
 use crate::storage::database::View;
 use crate::storage::database::cell_box::CellBox;
@@ -74,12 +75,13 @@ impl Row {
             Self::Object(_, object) => object.created_ms,
         };
         let uri = format!("{base}__ctl/{}", set.step(&key));
-        Ok(Entity { named: set.named(), uri, version, created_ms, updated_ms, fields: self.fields(key) })
+        Ok(Entity { named: set.named(), uri, version, created_ms, updated_ms, fields: self.fields(view, key)? })
     }
 
-    fn fields(&self, key: EntityKey) -> Map<String, Value> {
+    fn fields(&self, view: &View<'_>, key: EntityKey) -> Result<Map<String, Value>> {
         let mut fields = match self {
             Self::Object(ObjectKind::Rule, object) => rule_fields(object),
+            Self::Object(ObjectKind::Account, object) => account_fields(object),
             _ => Map::new(),
         };
         let mut put = |name: &str, value: Option<String>| drop(fields.insert(name.to_owned(), value.into()));
@@ -93,12 +95,28 @@ impl Row {
                 put("_Relation.Name", key.relation);
                 put("_Relation._Box.Name", key.box_name);
             }
+            Self::Object(ObjectKind::ExtCell, _) => put("Url", Some(key.name)),
+            Self::Object(ObjectKind::Account, _) => put("Name", Some(key.name)),
+            Self::Object(ObjectKind::DrivePassword, object) => {
+                put("Name", Some(key.name));
+                let drive = view.drive_password(object.id)?.ok_or(Error::Missing)?;
+                let account = view.object_by_id(ObjectKind::Account, drive.account)?;
+                put("_Account.Name", account.map(|account| account.name));
+                put("_Box.Name", view.cell_box_by_id(drive.cell_box)?.map(|b| b.name));
+            }
             Self::Object(..) => {
                 put("Name", Some(key.name));
                 put("_Box.Name", key.box_name);
             }
         }
-        fields
+        Ok(fields)
+    }
+}
+
+fn account_fields(object: &Object) -> Map<String, Value> {
+    match serde_json::to_value(AccountFields::from_json(&object.fields)) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The entity sets of a cell: their keys, their properties, and how they are tied to one another.
 
 use super::super::odata::{Key, Named, Step, quoted};
+use crate::domain::access::Place;
 use crate::storage::database::control::ObjectKind;
 use crate::web::problem::{Code, Problem};
 
@@ -34,12 +35,15 @@ pub(super) struct EntityKey {
 }
 
 impl Set {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Box,
         Self::Object(ObjectKind::Role),
         Self::Object(ObjectKind::Relation),
         Self::Object(ObjectKind::ExtRole),
         Self::Object(ObjectKind::Rule),
+        Self::Object(ObjectKind::Account),
+        Self::Object(ObjectKind::ExtCell),
+        Self::Object(ObjectKind::DrivePassword),
     ];
 
     pub(super) fn of(name: &str) -> Option<Self> {
@@ -53,11 +57,15 @@ impl Set {
     }
 
     fn tie(self, other: Self) -> Option<Tie> {
-        use ObjectKind::{ExtRole, Relation, Role};
+        use ObjectKind::{Account, ExtCell, ExtRole, Relation, Role, Rule};
         match (self, other) {
-            (Self::Box, Self::Object(kind)) | (Self::Object(kind), Self::Box) if kind != ExtRole => Some(Tie::Bound),
-            (Self::Object(Role), Self::Object(Relation | ExtRole))
-            | (Self::Object(Relation | ExtRole), Self::Object(Role)) => Some(Tie::Linked),
+            (Self::Box, Self::Object(Role | Relation | Rule)) | (Self::Object(Role | Relation | Rule), Self::Box) => {
+                Some(Tie::Bound)
+            }
+            (Self::Object(Role), Self::Object(Relation | ExtRole | Account | ExtCell))
+            | (Self::Object(Relation | ExtRole | Account | ExtCell), Self::Object(Role))
+            | (Self::Object(Relation), Self::Object(ExtCell))
+            | (Self::Object(ExtCell), Self::Object(Relation)) => Some(Tie::Linked),
             (Self::Object(Relation), Self::Object(ExtRole)) | (Self::Object(ExtRole), Self::Object(Relation)) => {
                 Some(Tie::Mandatory)
             }
@@ -72,14 +80,27 @@ impl Set {
         }
     }
 
+    /// What its line of the table of privileges is.
+    pub(super) fn place(self) -> Place {
+        match self {
+            Self::Box => Place::ControlBox,
+            Self::Object(ObjectKind::Rule) => Place::ControlRule,
+            Self::Object(ObjectKind::Relation | ObjectKind::ExtCell) => Place::ControlSocial,
+            Self::Object(_) => Place::ControlAuth,
+        }
+    }
+
     pub(super) fn named(self) -> Named {
-        use ObjectKind::{ExtRole, Relation, Role, Rule};
+        use ObjectKind::{Account, DrivePassword, ExtCell, ExtRole, Relation, Role, Rule};
         let (type_name, navigation): (_, &'static [&'static str]) = match self {
             Self::Box => ("CellCtl.Box", &["_Role", "_Relation", "_Rule"]),
-            Self::Object(Role) => ("CellCtl.Role", &["_Box", "_Relation", "_ExtRole"]),
-            Self::Object(Relation) => ("CellCtl.Relation", &["_Box", "_Role", "_ExtRole"]),
+            Self::Object(Role) => ("CellCtl.Role", &["_Box", "_Account", "_ExtCell", "_Relation", "_ExtRole"]),
+            Self::Object(Relation) => ("CellCtl.Relation", &["_Box", "_ExtCell", "_Role", "_ExtRole"]),
             Self::Object(ExtRole) => ("CellCtl.ExtRole", &["_Role", "_Relation"]),
             Self::Object(Rule) => ("CellCtl.Rule", &["_Box"]),
+            Self::Object(Account) => ("CellCtl.Account", &["_Role"]),
+            Self::Object(ExtCell) => ("CellCtl.ExtCell", &["_Role", "_Relation"]),
+            Self::Object(DrivePassword) => ("CellCtl.DrivePassword", &[]),
         };
         Named { type_name, properties: self.properties(), navigation }
     }
@@ -90,6 +111,9 @@ impl Set {
             Self::Box => &["Name", "Schema"],
             Self::Object(ObjectKind::Role | ObjectKind::Relation) => &["Name", "_Box.Name"],
             Self::Object(ObjectKind::ExtRole) => &["ExtRole", "_Relation.Name", "_Relation._Box.Name"],
+            Self::Object(ObjectKind::Account) => &["Name", "Type", "Cell", "IPAddressRange", "Status"],
+            Self::Object(ObjectKind::ExtCell) => &["Url"],
+            Self::Object(ObjectKind::DrivePassword) => &["Name", "_Account.Name", "_Box.Name"],
             Self::Object(ObjectKind::Rule) => &[
                 "Name",
                 "_Box.Name",
@@ -112,13 +136,17 @@ impl Set {
 
     fn key(self, key: &Key) -> Result<EntityKey, Problem> {
         let (name, relation, box_name) = match self {
-            Self::Box => {
-                let [name] = key.values(["Name"])?;
-                (name, None, None)
-            }
             Self::Object(ObjectKind::ExtRole) => {
                 let [name, relation, box_name] = key.values(["ExtRole", "_Relation.Name", "_Relation._Box.Name"])?;
                 (name, relation, box_name)
+            }
+            Self::Box | Self::Object(ObjectKind::Account | ObjectKind::DrivePassword) => {
+                let [name] = key.values(["Name"])?;
+                (name, None, None)
+            }
+            Self::Object(ObjectKind::ExtCell) => {
+                let [url] = key.values(["Url"])?;
+                (url, None, None)
             }
             Self::Object(_) => {
                 let [name, box_name] = key.values(["Name", "_Box.Name"])?;
@@ -184,7 +212,9 @@ mod tests {
         }
         assert_eq!(tie("Box", "_Rule"), Some(Tie::Bound));
         assert_eq!(tie("Box", "_ExtRole"), None);
-        assert_eq!(tie("Role", "_Account"), None);
+        assert_eq!(tie("Role", "_Account"), Some(Tie::Linked));
+        assert_eq!(tie("Account", "_Box"), None);
+        assert_eq!(tie("Account", "_DrivePassword"), None);
         assert_eq!(tie("Role", "Relation"), None);
         assert_eq!(tie("ExtRole", "_Relation"), Some(Tie::Mandatory));
     }

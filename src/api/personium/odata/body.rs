@@ -76,6 +76,7 @@ pub(in super::super) fn field_problem(error: FieldError) -> Problem {
         FieldDefect::Required => Code::ODataFieldRequired,
         FieldDefect::Format => Code::ODataField,
         FieldDefect::Schema => Code::ODataSchemaUri,
+        FieldDefect::CellUrl => Code::ODataCellUrl,
     };
     Problem::new(code).with(error.field)
 }

@@ -6,7 +6,7 @@ use super::super::call::Call;
 use super::super::listing::{self, Depth, Wanted};
 use crate::storage::unit::CellRecord;
 use crate::storage::{Result, Unit};
-use crate::web::auth::{AccessContext, Invalid, Place};
+use crate::web::auth::{AccessContext, Place};
 use crate::web::problem::Problem;
 use crate::web::public_url::Asked;
 use crate::web::{Body, Response};
@@ -14,11 +14,12 @@ use crate::web::{Body, Response};
 /// Cells that are read at once.
 const PAGE: usize = 500;
 
-/// Answers a PROPFIND. At Depth 0 any Basic user sees that this is a collection: clients walk down from here to what they
+/// Answers a PROPFIND. At Depth 0 any token and any Basic sees that this is a collection: clients walk down from here to what they
 /// may see.
 pub(super) fn propfind(call: Call) -> std::result::Result<Response, Problem> {
     let depth = listing::depth(&call.headers, None);
-    let walks_down = call.access == AccessContext::Invalid(Invalid::Basic) && matches!(depth, Ok(Depth::Zero));
+    let known = matches!(call.access, AccessContext::Basic(_) | AccessContext::Token(_));
+    let walks_down = known && matches!(depth, Ok(Depth::Zero));
     if !walks_down {
         call.require_unit(Place::Open)?;
     }

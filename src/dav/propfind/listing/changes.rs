@@ -49,6 +49,11 @@ impl Listing<'_> {
 
     fn changed(&mut self, out: &mut impl Write, entered: &mut Entered, chain: &[Resource]) -> Result<()> {
         let Some((row, above)) = chain.split_last() else { return Ok(()) };
+        for row in chain {
+            if !self.rows.sight.reaches(row)? {
+                return Ok(());
+            }
+        }
         let same = entered[1..].iter().zip(above).take_while(|((id, _), collection)| *id == collection.id).count();
         if entered.len() > same + 1 {
             entered.truncate(same + 1);

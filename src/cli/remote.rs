@@ -1,0 +1,222 @@
+//! A server to speak to: one elsewhere, or one of our own for as long as the verb takes, on a directory beside whoever serves it. So
+//! every verb does the same in both cases.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderName, Method, Request};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+
+use super::args::people::Place;
+use super::error::Error;
+use crate::base::id;
+use crate::config::{CellUrls, Config, Sources};
+use crate::server::App;
+use crate::server::listen;
+use crate::server::shutdown::Signals;
+use crate::storage::Unit;
+use crate::storage::cell::Limits;
+use crate::storage::unit::Role;
+use crate::web::auth::UnitToken;
+use crate::web::authority::Authority;
+
+/// Where the tokens for servers elsewhere come from.
+const TOKENS: &[&str] = &["CELLAR_TOKEN", "CELLAR_UNIT_TOKEN"];
+/// Connections to a server of our own.
+const CONNECTIONS: usize = 4;
+const TOKEN_FILE: &str = ".config/cellar/token";
+
+/// A server that requests can be sent to.
+pub(super) struct Remote {
+    runtime: Option<Runtime>,
+    /// Host and port, and the path that its URLs begin with.
+    authority: String,
+    prefix: String,
+    token: String,
+    own: Option<Arc<Unit>>,
+}
+
+/// What a server answered.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> Result<serde_json::Value, Error> {
+        serde_json::from_slice(&self.body).map_err(|e| Error::Answer(e.to_string()))
+    }
+}
+
+fn system(op: &'static str) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::System { op, source }
+}
+
+impl Remote {
+    pub(super) fn open(place: &Place) -> Result<Self, Error> {
+        let runtime = Runtime::new().map_err(system("start the runtime"))?;
+        match &place.url {
+            Some(url) => {
+                let rest = url.strip_prefix("http://").ok_or_else(|| Error::Url(url.clone()))?;
+                let (authority, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+                let authority = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
+                let prefix = format!("/{}", prefix.trim_matches('/')).trim_end_matches('/').to_owned();
+                Ok(Self { runtime: Some(runtime), authority, prefix, token: token()?, own: None })
+            }
+            None => Self::on(place, runtime),
+        }
+    }
+
+    /// Serves the directory for this process alone: on a port that is told to nobody, with a token that nobody else knows.
+    fn on(place: &Place, runtime: Runtime) -> Result<Self, Error> {
+        let mut config = Config::load(&Sources::of_process(None)?)?;
+        config.server.cell_urls = CellUrls::Path;
+        config.server.public_url = None;
+        // Only the server gives keys successors.
+        config.auth.key_rotation_s = u64::MAX;
+        let unit = Arc::new(Unit::open(&place.root, Role::Tool, Limits::default())?);
+        let token = id::token();
+        let authority = Arc::new(Authority::new(&config.auth, UnitToken::new(token.clone()), &unit)?);
+        let app = Arc::new(App::new(config, authority, unit.clone()));
+        let address = runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            let address = listener.local_addr()?;
+            let mut signals = Signals::listen()?;
+            tokio::spawn(async move { listen::serve(listener, app, None, CONNECTIONS, &mut signals).await });
+            Ok(address)
+        });
+        let authority = address.map_err(system("listen on the loopback interface"))?.to_string();
+        Ok(Self { runtime: Some(runtime), authority, prefix: String::new(), token, own: Some(unit) })
+    }
+
+    /// The URL of a cell, with its trailing slash.
+    pub(super) fn cell(&self, name: &str) -> String {
+        format!("http://{}{}/{name}/", self.authority, self.prefix)
+    }
+
+    /// Sends a request of the administrator and returns its answer; a refusal is an error with the server's words.
+    pub(super) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> Result<Answer, Error> {
+        let bearer = format!("Bearer {}", self.token);
+        self.send_as(method, path, &[headers, &[("authorization", &bearer)]].concat(), body)
+    }
+
+    /// As [`Self::send`], but of nobody.
+    pub(super) fn send_as(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> Result<Answer, Error> {
+        let wrong = |e: &dyn std::fmt::Display| Error::Answer(e.to_string());
+        let method = Method::from_bytes(method.as_bytes()).map_err(|e| wrong(&e))?;
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.prefix));
+        request = request.header("host", &self.authority).header("accept", "application/json");
+        for (name, value) in headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| wrong(&e))?;
+            request = request.header(name, *value);
+        }
+        let request = request.body(Full::new(Bytes::from(body))).map_err(|e| wrong(&e))?;
+        let runtime = self.runtime.as_ref().expect("invariant: the runtime lives until the end");
+        let answer = runtime.block_on(async {
+            let stream = TcpStream::connect(&self.authority).await.map_err(system("connect to the server"))?;
+            let (mut sender, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| wrong(&e))?;
+            tokio::spawn(connection);
+            let response = sender.send_request(request).await.map_err(|e| wrong(&e))?;
+            let status = response.status().as_u16();
+            let body = response.into_body().collect().await.map_err(|e| wrong(&e))?.to_bytes().to_vec();
+            Ok::<_, Error>(Answer { status, body })
+        })?;
+        if answer.status < 400 { Ok(answer) } else { Err(refused(&answer)) }
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+        if let Some(unit) = self.own.take() {
+            unit.close();
+        }
+    }
+}
+
+/// What a refusal says, in one line.
+fn refused(answer: &Answer) -> Error {
+    let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let text = match (json["code"].as_str(), json["message"]["value"].as_str(), json["error_description"].as_str()) {
+        (Some(code), Some(message), _) => format!("{message} ({code})"),
+        (_, _, Some(description)) => description.to_owned(),
+        _ => format!("the server answered {}", answer.status),
+    };
+    Error::Refused(text)
+}
+
+/// The token for a server elsewhere.
+fn token() -> Result<String, Error> {
+    for name in TOKENS {
+        match std::env::var(name) {
+            Ok(token) if !token.trim().is_empty() => return Ok(token.trim().to_owned()),
+            _ => {}
+        }
+    }
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    #[allow(clippy::disallowed_methods, reason = "a file of the person, not of a unit")]
+    let text = std::fs::read_to_string(home.join(TOKEN_FILE)).unwrap_or_default();
+    let token = text.trim();
+    if token.is_empty() { Err(Error::Token) } else { Ok(token.to_owned()) }
+}
+
+/// A secret from the environment, else a line from stdin; on a terminal it is asked for and not shown.
+pub(super) fn secret(variable: &str, what: &str) -> Result<String, Error> {
+    if let Ok(secret) = std::env::var(variable)
+        && !secret.is_empty()
+    {
+        return Ok(secret);
+    }
+    let stdin = io::stdin();
+    let hidden = stdin.is_terminal().then(|| Hidden::ask(what)).transpose().map_err(system("use the terminal"))?;
+    let mut line = String::new();
+    stdin.lock().read_line(&mut line).map_err(system("read from stdin"))?;
+    drop(hidden);
+    let secret = line.trim_end_matches(['\n', '\r']).to_owned();
+    if secret.is_empty() { Err(Error::NoSecret(what.to_owned())) } else { Ok(secret) }
+}
+
+/// A terminal that does not show what is typed, until this is dropped.
+struct Hidden(rustix::termios::Termios);
+
+impl Hidden {
+    fn ask(what: &str) -> io::Result<Self> {
+        let mut err = io::stderr();
+        write!(err, "{what}: ")?;
+        err.flush()?;
+        let before = rustix::termios::tcgetattr(io::stdin())?;
+        let mut quiet = before.clone();
+        quiet.local_modes.remove(rustix::termios::LocalModes::ECHO);
+        rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, &quiet)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        // The terminal is as good as gone if this fails.
+        let _ = rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, &self.0);
+        let _ = writeln!(io::stderr());
+    }
+}
