@@ -5,6 +5,7 @@ mod call;
 pub mod cell;
 pub mod cell_box;
 pub mod ctl;
+pub mod event;
 mod form;
 pub mod introspect;
 mod listing;

@@ -186,6 +186,16 @@ impl Call {
         self.events.publish(&cell, &self.key, &[event], &self.base_url(), false);
     }
 
+    /// Tells the rules of the cell what the caller says has happened.
+    pub(super) fn tell(&self, event_type: String, object: Option<String>, info: Option<String>) -> Result<(), Problem> {
+        let cell = self.open()?;
+        let access = self.access_in(&cell)?;
+        let (schema, subject) = (access.schema(), access.subject());
+        let event = Event { external: true, schema, subject, event_type, object, info };
+        self.events.publish(&cell, &self.key, &[event], &self.base_url(), false);
+        Ok(())
+    }
+
     /// What the unit knows about the cell; 404 where there is none.
     pub(super) fn record(&self) -> Result<CellRecord, Problem> {
         self.unit.record(&self.cell).map_err(|e| self.failed(e))?.ok_or_else(|| Code::CellNotFound.into())

@@ -32,6 +32,8 @@ pub enum Place {
     Transfer,
     /// `{cell}__snapshot` and its files
     Snapshot,
+    /// `{cell}__event`
+    Event,
     /// `{cell}__token` and the other places where one logs in.
     Login,
     /// `{cell}__mypassword`, with a token of the account itself.
@@ -133,6 +135,7 @@ pub const TABLE: &[Row] = &[
     row(Place::Log, &["DELETE"], Need::Cell(Privilege::Log)),
     row(Place::Transfer, &["GET", "HEAD", "POST"], Need::Cell(Privilege::Root)),
     row(Place::Snapshot, &["GET", "HEAD", "PROPFIND", "PUT", "DELETE"], Need::Cell(Privilege::Root)),
+    row(Place::Event, &["POST"], Need::Cell(Privilege::Event)),
     row(Place::Login, &["GET", "HEAD", "POST", "OPTIONS"], Need::Nothing),
     row(Place::MyPassword, &["PUT"], Need::Login),
     row(Place::FreeBox, &["MKCOL"], Need::Cell(Privilege::BoxInstall)),

@@ -26,7 +26,7 @@ pub(super) fn write(out: &mut String, ms: i64, level: Level, key: &str, event: &
         Some(external),
         event.schema.as_deref(),
         event.subject.as_deref(),
-        Some(event.event_type.as_str()),
+        Some(event.event_type.as_str()).filter(|text| !text.is_empty()),
         object.as_deref(),
         event.info.as_deref(),
     ];

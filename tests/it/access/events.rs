@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::World;
 use crate::client::Request;
+use crate::harness::{Server, TOKEN};
 
 #[test]
 fn changes_of_control_objects_and_lists_reach_the_log() {
@@ -49,4 +50,38 @@ fn changes_of_control_objects_and_lists_reach_the_log() {
         log.text()
     );
     assert!(!log.text().contains("pass-word") && log.text().contains("[WARN ]"), "{}", log.text());
+}
+
+#[test]
+fn what_clients_tell_is_logged_where_a_rule_says_so() {
+    let server = Server::start();
+    let send = |method: &str, target: &str, body: &str| {
+        server.send(Request::new(method, target).bearer(TOKEN).body(body).header("X-Personium-RequestKey", "key1"))
+    };
+    assert_eq!(send("MKCOL", "/c", "").status, 201);
+    let rule = r#"{"Name":"r","EventExternal":true,"EventType":"note","Action":"log.warn"}"#;
+    assert_eq!(send("POST", "/c/__ctl/Rule", rule).status, 201);
+    let told = r#"{"Type":"note.new","Object":"a \"quoted\" thing","Info":"i","Other":1}"#;
+    assert_eq!(send("POST", "/c/__event", told).status, 200);
+    assert_eq!(send("POST", "/c/__event", r#"{"Type":"other"}"#).status, 200);
+    for (body, code) in [
+        (r#"{"Type":1}"#, "PR400-EV-0004"),
+        (r#"{"Info":["x"]}"#, "PR400-EV-0004"),
+        ("{", "PR400-CM-0004"),
+        ("[]", "PR400-CM-0004"),
+    ] {
+        let refused = send("POST", "/c/__event", body);
+        assert!(refused.status == 400 && refused.text().contains(code), "{body}: {}", refused.text());
+    }
+    let long = format!(r#"{{"Object":"{}"}}"#, "x".repeat(51_201));
+    assert!(send("POST", "/c/__event", &long).text().contains("[Object]"));
+    assert_eq!(send("GET", "/c/__event", "").status, 405);
+    assert_eq!(send("PROPFIND", "/c/__event", "").status, 501);
+    let anonymous = server.send(Request::new("POST", "/c/__event").body(told));
+    assert_eq!(anonymous.status, 401);
+    let log = server.admin("GET", "/c/__log/current/default.log");
+    let lines: Vec<&str> = log.text().lines().collect();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    let expected = r#",[WARN ],"key1","true",null,null,"note.new","a ""quoted"" thing","i""#;
+    assert!(lines[0].ends_with(expected), "{lines:?}");
 }

@@ -96,6 +96,7 @@ impl People {
             // Without a name no import begins.
             Place::Transfer => if method == "POST" { "/c/__import" } else { "/c/__export" }.to_owned(),
             Place::Snapshot => if method == "PROPFIND" { "/c/__snapshot" } else { "/c/__snapshot/f.zip" }.to_owned(),
+            Place::Event => "/c/__event".to_owned(),
             Place::Login => "/c/__token".to_owned(),
             Place::MyPassword => "/c/__mypassword".to_owned(),
             Place::FreeBox => "/c/fresh".to_owned(),
