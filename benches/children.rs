@@ -195,8 +195,8 @@ impl Lighttpd {
 
     /// With mod_webdav, at its fastest: without the database that it needs for locks and dead properties.
     pub fn with_dav(dir: &Path, served: &Path) -> Result<Self> {
-        let dav =
-            "server.modules += (\"mod_webdav\")\nwebdav.activate = \"enable\"\nwebdav.is-readonly = \"disable\"\n";
+        let dav = "server.modules += (\"mod_webdav\")\nwebdav.activate = \"enable\"\nwebdav.is-readonly = \"disable\"\n\
+                   mimetype.assign = (\".txt\" => \"text/plain\", \".bin\" => \"application/octet-stream\")\n";
         Self::configured(dir, served, dav)
     }
 
