@@ -15,6 +15,9 @@ use crate::http::Connection;
 /// The unit token of every server here.
 pub const TOKEN: &str = "the-unit-token";
 
+/// In the environment of a server whose answers wait for no disk.
+pub const RELAXED: (&str, &str) = ("CELLAR_STORAGE__DURABILITY", "relaxed");
+
 /// Connections that fill a box.
 const THREADS: usize = 16;
 
@@ -143,6 +146,15 @@ pub struct Nginx {
 
 impl Nginx {
     pub fn start(dir: &Path, served: &Path) -> Result<Self> {
+        Self::configured(dir, served, "")
+    }
+
+    /// Takes files, too, each staged as a temporary file on the same file system.
+    pub fn with_dav(dir: &Path, served: &Path) -> Result<Self> {
+        Self::configured(dir, served, "client_max_body_size 0; dav_methods PUT;")
+    }
+
+    fn configured(dir: &Path, served: &Path, more: &str) -> Result<Self> {
         let prefix = dir.join("nginx");
         fs::create_dir_all(&prefix)?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
@@ -154,7 +166,7 @@ impl Nginx {
             "daemon off;\nmaster_process off;\npid {prefix}/pid;\nerror_log {prefix}/error.log;\n\
              events {{ worker_connections 1024; }}\n\
              http {{\n{temporary}  access_log off;\n  sendfile on;\n  tcp_nodelay on;\n  keepalive_requests 1000000;\n\
-               server {{ listen {address}; root {served}; }}\n}}\n",
+               server {{ listen {address}; root {served}; {more} }}\n}}\n",
             prefix = prefix.display(),
             served = served.display(),
         );
@@ -178,13 +190,25 @@ pub struct Lighttpd {
 
 impl Lighttpd {
     pub fn start(dir: &Path, served: &Path) -> Result<Self> {
+        Self::configured(dir, served, "")
+    }
+
+    /// With mod_webdav, at its fastest: without the database that it needs for locks and dead properties.
+    pub fn with_dav(dir: &Path, served: &Path) -> Result<Self> {
+        let dav = "server.modules += (\"mod_webdav\")\nwebdav.activate = \"enable\"\nwebdav.is-readonly = \"disable\"\n\
+                   mimetype.assign = (\".txt\" => \"text/plain\", \".bin\" => \"application/octet-stream\")\n";
+        Self::configured(dir, served, dav)
+    }
+
+    fn configured(dir: &Path, served: &Path, more: &str) -> Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let config = format!(
             "server.document-root = \"{}\"\nserver.bind = \"{}\"\nserver.port = {}\n\
-             server.max-keep-alive-requests = 65535\n",
+             server.max-keep-alive-requests = 65535\nserver.upload-dirs = (\"{}\")\n{more}",
             served.display(),
             address.ip(),
             address.port(),
+            dir.display(),
         );
         let file = dir.join("lighttpd.conf");
         fs::write(&file, config)?;
@@ -195,6 +219,11 @@ impl Lighttpd {
         wait_for(address, "lighttpd")?;
         Ok(Self { process, address })
     }
+}
+
+/// Waits until what was written so far on the file system of a directory is on disk.
+pub fn flush(directory: &Path) -> Result<()> {
+    if Command::new("sync").arg("-f").arg(directory).status()?.success() { Ok(()) } else { Err("sync failed".into()) }
 }
 
 fn wait_for(address: SocketAddr, name: &str) -> Result<()> {

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 
 use crate::Result;
 use crate::children::{Cellar, Lighttpd, Nginx, Process};
+use crate::crowd::at_once;
 use crate::data::Random;
 use crate::http::Connection;
 use crate::options::Options;
@@ -58,24 +58,11 @@ fn row(options: &Options, cellar: &Cellar, lighttpd: &Lighttpd, nginx: &Nginx, c
 
 /// Requests in a second, `each` of them over each connection.
 fn rate(address: SocketAddr, target: &str, connections: usize, each: usize) -> Result<f64> {
-    let begin = Instant::now();
-    std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..connections)
-            .map(|_| {
-                scope.spawn(move || -> Result<()> {
-                    let mut connection = Connection::to(address)?;
-                    for _ in 0..each {
-                        let got = connection.download("GET", target, &[])?;
-                        if got.bytes != SIZE as u64 {
-                            return Err(format!("{} bytes", got.bytes).into());
-                        }
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
-        clients.into_iter().try_for_each(|client| client.join().map_err(|_| "a client panicked")?)
-    })?;
-    let took = begin.elapsed().max(Duration::from_micros(1));
-    Ok((connections * each) as f64 / took.as_secs_f64())
+    at_once(connections, each, |_| {
+        let mut connection = Connection::to(address)?;
+        Ok(move |_| {
+            let got = connection.download("GET", target, &[])?;
+            if got.bytes == SIZE as u64 { Ok(()) } else { Err(format!("{} bytes", got.bytes).into()) }
+        })
+    })
 }

@@ -105,10 +105,15 @@ impl Connection {
         Ok((head.status, body))
     }
 
-    /// Sends a GET and throws its body away.
+    /// Sends a request without a body and throws the body of the answer away.
     pub fn download(&mut self, method: &str, target: &str, headers: &[(&str, &str)]) -> Result<Download> {
+        self.exchange(method, target, headers, b"")
+    }
+
+    /// As [`Self::download`], with a body.
+    pub fn exchange(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Download> {
         let begin = Instant::now();
-        self.start(method, target, headers, b"")?;
+        self.start(method, target, headers, body)?;
         let head = self.head()?;
         if head.status >= 300 {
             return Err(format!("{method} {target}: {}", head.status).into());

@@ -8,15 +8,21 @@
 #![allow(unreachable_pub, reason = "a bench has no public interface")]
 
 mod cell;
+mod changes;
 mod children;
+mod copy;
+mod crowd;
 mod data;
 mod export;
 mod first_byte;
 mod get;
 mod http;
 mod install;
+mod large;
+mod listing;
 mod options;
 mod put;
+mod relaxed;
 mod table;
 mod tree;
 
@@ -36,9 +42,14 @@ const SECTIONS: &[(&str, Section)] = &[
     ("export", export::rows),
     ("first", first_byte::rows),
     ("get", get::rows),
+    ("large", large::rows),
     ("put", put::rows),
+    ("relaxed", relaxed::rows),
     ("install", install::rows),
     ("cell", cell::rows),
+    ("listing", listing::rows),
+    ("changes", changes::rows),
+    ("copy", copy::rows),
     ("tree", tree::rows),
 ];
 

@@ -3,13 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
+
 use crate::Result;
 
 const USAGE: &str = "benches/run [--dir DIR] [--rounds N] [--only SECTION,…] [--scale PERCENT] [--keep] [--write]
 
   --dir DIR        where units and peers keep their files (target/bench); on a tmpfs it shows the cost of software alone
   --rounds N       measured rounds (3)
-  --only SECTION   some of: export, first, get, put, install, tree
+  --only SECTION   some of: export, first, get, large, put, relaxed, install, cell, listing, changes, copy, tree
   --scale PERCENT  of the usual number of files (100)
   --keep           leave the files of the last run
   --write          put the table into docs/benchmarks.md";
@@ -101,4 +103,13 @@ impl Options {
         }
         Ok(fs::remove_file(self.dir.join(MARK))?)
     }
+}
+
+/// A directory on a tmpfs for what shows the cost of software alone; it ends with its handle.
+pub fn in_memory() -> Result<TempDir> {
+    let root = Path::new("/dev/shm");
+    tempfile::Builder::new()
+        .prefix("cellar-bench-")
+        .tempdir_in(root)
+        .map_err(|e| format!("{}: {e}", root.display()).into())
 }

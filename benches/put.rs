@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
-use std::time::Instant;
 
 use cellar::base::path::ResourcePath;
 use cellar::storage::Unit as StoreUnit;
@@ -17,11 +16,12 @@ use cellar::storage::unit::Role;
 
 use crate::Result;
 use crate::children::Cellar;
+use crate::crowd::at_once;
 use crate::data::Random;
 use crate::options::Options;
 use crate::table::{Row, Unit, in_turns};
 
-const THREADS: usize = 64;
+pub const THREADS: usize = 64;
 const SIZE: usize = 4096;
 
 pub fn rows(options: &Options) -> Result<Vec<Row>> {
@@ -44,7 +44,7 @@ fn over_http(options: &Options, each: usize) -> Result<Row> {
         options.rounds,
         || {
             ours += 1;
-            at_once(each, |folder| {
+            with_bodies(each, |folder| {
                 let mut connection = cellar.connect()?;
                 Ok(move |i: usize, body: &[u8]| {
                     connection.send("PUT", &format!("/c/b/f{folder}/{ours}-{i}.bin"), &[], body).map(drop)
@@ -83,7 +83,7 @@ fn through_the_library(options: &Options, each: usize) -> Result<Row> {
         || {
             ours += 1;
             let cell = &cell;
-            at_once(each, |folder| {
+            with_bodies(each, |folder| {
                 Ok(move |i: usize, body: &[u8]| {
                     let mut upload = cell.upload();
                     upload.write(body)?;
@@ -108,7 +108,7 @@ fn through_the_library(options: &Options, each: usize) -> Result<Row> {
     Ok(Row::new("the same through the library, without HTTP", Unit::PerSecond, a).beside("bare loop", b).target("1.0x"))
 }
 
-fn make_folders(root: &Path) -> Result<std::path::PathBuf> {
+pub fn make_folders(root: &Path) -> Result<std::path::PathBuf> {
     for folder in 0..THREADS {
         fs::create_dir_all(root.join(format!("f{folder}")))?;
     }
@@ -117,7 +117,7 @@ fn make_folders(root: &Path) -> Result<std::path::PathBuf> {
 
 /// Write, fsync, rename, fsync of the folder.
 fn bare_round(root: &Path, round: usize, each: usize) -> Result<f64> {
-    at_once(each, |folder| {
+    with_bodies(each, |folder| {
         let path = root.join(format!("f{folder}"));
         let directory = File::open(&path)?;
         Ok(move |i: usize, body: &[u8]| {
@@ -132,25 +132,15 @@ fn bare_round(root: &Path, round: usize, each: usize) -> Result<f64> {
     })
 }
 
-/// Runs `each` operations in each of 64 threads; how many were done in a second.
-fn at_once<F: FnMut(usize, &[u8]) -> Result<()>>(
+/// Runs `each` operations in each of 64 threads, every thread with its own 4 KiB; how many were done in a second.
+pub fn with_bodies<F: FnMut(usize, &[u8]) -> Result<()>>(
     each: usize,
     begin: impl Fn(usize) -> Result<F> + Sync,
 ) -> Result<f64> {
-    let start = Instant::now();
-    std::thread::scope(|scope| {
-        let begin = &begin;
-        let threads: Vec<_> = (0..THREADS)
-            .map(|folder| {
-                scope.spawn(move || -> Result<()> {
-                    let mut random = Random::new(folder as u64);
-                    let body: Vec<u8> = (0..SIZE).map(|_| random.next() as u8).collect();
-                    let mut one = begin(folder)?;
-                    (0..each).try_for_each(|i| one(i, &body))
-                })
-            })
-            .collect();
-        threads.into_iter().try_for_each(|t| t.join().map_err(|_| "a thread panicked")?)
-    })?;
-    Ok((THREADS * each) as f64 / start.elapsed().as_secs_f64())
+    at_once(THREADS, each, |folder| {
+        let mut random = Random::new(folder as u64);
+        let body: Vec<u8> = (0..SIZE).map(|_| random.next() as u8).collect();
+        let mut one = begin(folder)?;
+        Ok(move |i| one(i, &body))
+    })
 }
