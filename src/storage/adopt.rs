@@ -273,10 +273,15 @@ impl Context<'_> {
             }
             on_disk.insert(name);
         }
-        for row in self.tx.all_children(collection.id)? {
+        let mut vanished = Vec::new();
+        self.tx.children(collection.id, |row| {
             if !on_disk.contains(&row.name) {
-                self.settle_name(&lookup.chain, &row.name)?;
+                vanished.push(row.name);
             }
+            Ok(())
+        })?;
+        for name in vanished {
+            self.settle_name(&lookup.chain, &name)?;
         }
         self.tx.set_dir_mtime(collection.id, mtime_ns)?;
         self.core.forget_mtime(collection.id);
