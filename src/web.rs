@@ -11,6 +11,7 @@ pub mod problem;
 pub mod public_url;
 pub mod pulse;
 pub mod range;
+pub mod recallable;
 pub mod representation;
 pub mod request;
 pub mod request_body;

@@ -1,11 +1,14 @@
 //! The only `unsafe` of the project: system calls for which the crates used here have no safe wrapper.
 //!
 //! Byte-range locks that belong to an open file and not to the process: POSIX record locks vanish when any descriptor of the
-//! file is closed, the open-file-description locks of Linux do not. And how much a socket has not yet handed over.
+//! file is closed, the open-file-description locks of Linux do not. How much a socket has not yet handed over. And numbers that
+//! processes share.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
 
 /// How a byte is locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +83,61 @@ pub fn unacknowledged(socket: RawFd) -> io::Result<u64> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(bytes.max(0) as u64) }
 }
 
+/// Numbers in a file, shared by all processes that map it.
+#[derive(Debug)]
+pub struct SharedNumbers {
+    first: NonNull<AtomicU64>,
+    count: usize,
+}
+
+// SAFETY: all that can be had of it are shared references to atomics, which any thread may use; the mapping belongs to the
+// process and not to a thread.
+#[allow(unsafe_code)]
+unsafe impl Send for SharedNumbers {}
+// SAFETY: as above.
+#[allow(unsafe_code)]
+unsafe impl Sync for SharedNumbers {}
+
+impl SharedNumbers {
+    /// Maps the first `count` numbers of a file that is open for reading and writing, and makes it that long.
+    #[allow(unsafe_code)]
+    pub fn map(file: &File, count: usize) -> io::Result<Self> {
+        let length = count * size_of::<AtomicU64>();
+        if count == 0 {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        if file.metadata()?.len() < length as u64 {
+            file.set_len(length as u64)?;
+        }
+        let (access, fd) = (libc::PROT_READ | libc::PROT_WRITE, file.as_raw_fd());
+        // SAFETY: a new mapping of a place that the kernel chooses touches no memory of ours. It is aligned to a page, as long as
+        // asked, and stays until `drop`. Any bytes are valid numbers. The file is this program's own, which never makes it
+        // shorter; whoever else does ends the process by a signal, as with the shared memory of SQLite.
+        let address = unsafe { libc::mmap(std::ptr::null_mut(), length, access, libc::MAP_SHARED, fd, 0) };
+        if address == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let first = NonNull::new(address.cast()).ok_or_else(|| io::Error::other("mapped at zero"))?;
+        Ok(Self { first, count })
+    }
+
+    /// One number; none beyond the last.
+    #[allow(unsafe_code)]
+    pub fn get(&self, index: usize) -> Option<&AtomicU64> {
+        // SAFETY: the mapping holds `count` aligned numbers for as long as `self` lives, and everybody changes them atomically.
+        (index < self.count).then(|| unsafe { self.first.add(index).as_ref() })
+    }
+}
+
+impl Drop for SharedNumbers {
+    #[allow(unsafe_code)]
+    fn drop(&mut self) {
+        // SAFETY: the mapping was made with this address and length, and no reference to it outlives `self`.
+        let result = unsafe { libc::munmap(self.first.as_ptr().cast(), self.count * size_of::<AtomicU64>()) };
+        debug_assert_eq!(result, 0, "a mapping of ours can be taken away");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
@@ -114,5 +172,19 @@ mod tests {
         assert!(!byte_is_locked(&two, 8).expect("an answer"));
         unlock_byte(&one, 7).expect("unlocked");
         assert!(try_lock_byte(&two, 7, LockKind::Shared).expect("a lock"));
+    }
+
+    #[test]
+    fn numbers_are_the_same_for_all_who_map_the_file() {
+        use std::sync::atomic::Ordering::SeqCst;
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let map = || SharedNumbers::map(&file.reopen().expect("a handle"), 1000).expect("a mapping");
+        let (one, two) = (map(), map());
+        one.get(999).expect("the last").store(7, SeqCst);
+        assert_eq!(two.get(999).expect("the last").load(SeqCst), 7);
+        assert_eq!(two.get(0).expect("the first").load(SeqCst), 0);
+        assert!(one.get(1000).is_none());
+        drop((one, two));
+        assert_eq!(map().get(999).expect("the last").load(SeqCst), 7);
     }
 }

@@ -4,22 +4,28 @@
 //! this server is sandboxed.
 
 use std::fs::File;
+use std::sync::Arc;
+use std::time::Instant;
 
-use http::StatusCode;
 use http::header::{CONTENT_SECURITY_POLICY, ETAG, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::{Method, StatusCode};
 
 use super::Named;
 use super::allow::not_allowed;
 use super::subject::{DavRequest, Subject};
-use crate::storage::Error;
 use crate::storage::cell::Content;
 use crate::storage::database::cell_box::Lookup;
 use crate::storage::database::{Kind, View};
+use crate::storage::known::KnownFile;
+use crate::storage::{Cell, Error};
 use crate::web::auth::AccessContext;
+use crate::web::authority::Access;
+use crate::web::conditional::range_counts;
 use crate::web::file_body::{Now, ReadAt};
 use crate::web::problem::Problem;
+use crate::web::recallable::Recallable;
 use crate::web::representation::Representation;
-use crate::web::{Response, response};
+use crate::web::{Body, Response, response};
 
 /// Types that a browser shows as a page, in which scripts could run.
 const PAGES: &[&str] = &["text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml"];
@@ -30,7 +36,8 @@ pub(super) fn get(request: &DavRequest) -> Result<Response, Problem> {
     match subject.cell.open_content_if(&subject.box_name, &subject.path, &may) {
         Ok(content) => {
             subject.cell.was_read(&subject.box_name, &subject.path);
-            file(request, content, |file| file)
+            let known = known(&subject.cell, &subject.access, &content);
+            recallable(request, content, known, |file| file)
         }
         Err(Error::IsCollection) => collection(&subject),
         Err(Error::Busy(what)) => Err(subject
@@ -50,7 +57,35 @@ pub(super) fn get_now(request: &DavRequest) -> Option<Response> {
     let cell = request.unit.cell_at_hand(cell)?;
     let access = request.access_in(&cell).ok()?;
     let may = |view: &View<'_>, lookup: &Lookup| access.permit(view, lookup, request.method.as_str());
-    file(request, cell.open_content_now(box_name, path, &may)?, Now).ok()
+    let content = cell.open_content_now(box_name, path, &may)?;
+    let known = known(&cell, &access, &content);
+    recallable(request, content, known, Now).ok()
+}
+
+/// The file that was opened, and until when the caller stands, if both can be known again.
+fn known(cell: &Cell, access: &Access, content: &Content) -> Option<(KnownFile, Instant)> {
+    let time = access.stands_for()?;
+    Some((cell.know(content)?, Instant::now() + time))
+}
+
+/// As [`file`]; the answer says of itself that it may be given again.
+fn recallable<R: ReadAt + Unpin>(
+    request: &DavRequest,
+    content: Content,
+    known: Option<(KnownFile, Instant)>,
+    reader: impl FnOnce(File) -> R,
+) -> Result<Response, Problem> {
+    let (etag, modified_ms) = (content.resource.etag().to_string(), content.resource.mtime_ms);
+    let mut response = file(request, content, reader)?;
+    if let Some((file, until)) = known.filter(|_| request.method == Method::GET) {
+        let content = match response.body() {
+            Body::Bytes(bytes) if response.status() == StatusCode::OK => Some(bytes.clone()),
+            _ => None,
+        };
+        let ranges = range_counts(&request.headers, &etag, Some(modified_ms));
+        response.extensions_mut().insert(Arc::new(Recallable { file, content, ranges, until }));
+    }
+    Ok(response)
 }
 
 fn file<R: ReadAt + Unpin>(

@@ -28,10 +28,13 @@ use tokio_rustls::TlsAcceptor;
 use super::App;
 use super::middleware::{self, Answer, Logged};
 use super::patience::{Found, Limits, Patience};
+use super::recall::{self, Recall};
 use super::refusal;
-use super::wire::{Notes, Opened, Paced, Wire};
+use super::sending::Sending;
+use super::wire::{Notes, Opened, Paced, Plain, Wire};
 use crate::web::problem::Code;
 use crate::web::pulse::{Exchange, Pulse};
+use crate::web::recallable::Recallable;
 
 /// How much of an answer waits in memory for a slow client, and how much of a body is read at once.
 const BUFFER: usize = 64 * 1024;
@@ -57,6 +60,7 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) head_size: usize,
     pub(super) crowd: Crowd,
+    pub(super) recall: Arc<Recall>,
 }
 
 /// How a connection that waits for room asks for that of an idle one.
@@ -155,7 +159,7 @@ impl Speaker {
         }
     }
 
-    async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(mut self, stream: S) {
+    async fn speak<S: AsyncRead + AsyncWrite + Plain + Unpin + Send + 'static>(mut self, stream: S) {
         let mut stream = Opened::new(stream);
         // What has just come has something to say.
         let asked = async {
@@ -175,8 +179,9 @@ impl Speaker {
         }
     }
 
-    async fn http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(mut self, stream: Opened<S>) {
-        let (mut wire, notes) = Wire::new(stream, Arc::clone(&self.pulse));
+    async fn http1<S: AsyncRead + AsyncWrite + Plain + Unpin + Send + 'static>(mut self, stream: Opened<S>) {
+        let (recall, peer) = (Arc::clone(&self.shared.recall), self.peer.ip().to_canonical());
+        let (mut wire, notes) = Wire::new(stream, Arc::clone(&self.pulse), recall, peer);
         loop {
             let mut connection = http1::Builder::new()
                 .header_read_timeout(None)
@@ -185,6 +190,9 @@ impl Speaker {
                 .serve_connection(TokioIo::new(wire), self.requests(Some(Arc::clone(&notes))));
             let ended = self.drive(&mut connection, Some(&notes)).await;
             wire = connection.into_parts().io.into_inner();
+            if wire.is_sending() && matches!(ended, Ended::Spoken(Ok(()))) {
+                self.drive(&mut Last(&mut wire), Some(&notes)).await;
+            }
             if !matches!(ended, Ended::Idle) {
                 self.part(wire.into_inner(), ended, &notes).await;
                 return;
@@ -237,7 +245,8 @@ impl Speaker {
 
     fn requests(&self, notes: Option<Arc<Notes>>) -> Requests {
         let peer = self.peer.ip().to_canonical();
-        Requests { app: Arc::clone(&self.shared.app), peer, pulse: Arc::clone(&self.pulse), notes }
+        let (app, recall) = (Arc::clone(&self.shared.app), Arc::clone(&self.shared.recall));
+        Requests { app, peer, pulse: Arc::clone(&self.pulse), notes, recall }
     }
 
     /// Lets the connection speak until it ends, or until patience does. `notes`: those of HTTP/1.
@@ -349,6 +358,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Spoken
     }
 }
 
+/// A connection that was to end while an answer was given that its parser does not know of.
+struct Last<'w, S>(&'w mut Wire<S>);
+
+impl<S: AsyncWrite + Plain + Unpin> Spoken for Last<'_, S> {
+    fn poll_speak(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        self.0.poll_sending(cx).map(|sent| {
+            if let Err(e) = sent {
+                tracing::debug!(error = %e, "a connection broke");
+            }
+            Ok(())
+        })
+    }
+
+    fn end(&mut self) {}
+}
+
 /// Answers the requests of one connection.
 struct Requests {
     app: Arc<App>,
@@ -356,6 +381,7 @@ struct Requests {
     pulse: Arc<Pulse>,
     /// None with HTTP/2.
     notes: Option<Arc<Notes>>,
+    recall: Arc<Recall>,
 }
 
 impl Service<http::Request<Incoming>> for Requests {
@@ -369,8 +395,37 @@ impl Service<http::Request<Incoming>> for Requests {
         let target = request.uri().path_and_query().map_or("", http::uri::PathAndQuery::as_str);
         let fragment = self.notes.as_ref().is_some_and(|notes| notes.begin(request.method(), target));
         debug_assert!(self.notes.is_some() || request.version() == Version::HTTP_2);
-        Box::pin(async move { Ok(middleware::answer(app, peer, fragment, exchange, request).await) })
+        // Where a failed import closes a cell, more is asked than what the cell says.
+        let head = self.notes.as_ref().and_then(|notes| notes.take_head());
+        let head = head.filter(|_| recall::may_be_kept(&request) && !app.config.import.strict_status);
+        let Some(head) = head else {
+            return Box::pin(async move { Ok(middleware::answer(app, peer, fragment, exchange, request).await) });
+        };
+        let (recall, notes) = (Arc::clone(&self.recall), self.notes.clone());
+        Box::pin(async move {
+            let answer = middleware::answer(app, peer, fragment, exchange, request).await;
+            Ok(keep(&recall, peer, &head, notes.as_deref(), answer))
+        })
     }
+}
+
+/// Keeps an answer that may be given again. If it comes out of a file, it is given again already, by a shorter way, and the parser
+/// gets an empty one, which nobody will see.
+fn keep(recall: &Recall, peer: IpAddr, head: &[u8], notes: Option<&Notes>, mut answer: Answer) -> Answer {
+    let Some(what) = answer.extensions_mut().remove::<Arc<Recallable>>() else { return answer };
+    let (parts, mut body) = answer.into_parts();
+    if let Some(line) = body.line() {
+        recall.keep(peer, head, &parts, what, line.path());
+    }
+    let again = notes.filter(|notes| body.is_stream() && notes.sends_files());
+    if let Some(notes) = again
+        && let Some(recalled) = recall.find(peer, head, true)
+        && let Some((line, exchange)) = body.take()
+    {
+        notes.send_instead(Sending::new(recalled, line, exchange));
+        return Answer::new(body);
+    }
+    Answer::from_parts(parts, body)
 }
 
 /// Ends our side, then reads away what the client still sends. `first`: how long to wait whether it sends anything.

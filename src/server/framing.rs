@@ -47,6 +47,16 @@ impl Framing {
         self.next == Next::Header || (self.next == Next::RequestLine && !self.begun.is_empty())
     }
 
+    /// Whether the next byte begins a request.
+    pub(super) fn is_between(&self) -> bool {
+        self.next == Next::RequestLine && self.begun.is_empty()
+    }
+
+    /// How many requests have begun.
+    pub(super) fn requests(&self) -> u64 {
+        self.requests
+    }
+
     /// Whether a line has begun that has not ended.
     pub(super) fn has_begun(&self) -> bool {
         !self.begun.is_empty()

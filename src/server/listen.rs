@@ -67,6 +67,7 @@ pub async fn serve(
         limits: Limits::of(&app.config.connections),
         head_size: app.config.connections.head_size.0 as usize,
         crowd: Crowd::default(),
+        recall: Arc::default(),
         app,
     });
     if let Some(tls) = tls {

@@ -13,7 +13,6 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, Heade
 use http::{HeaderMap, Method};
 use hyper::body::{Body as HttpBody, Incoming};
 
-use self::access_log::Line;
 use super::{App, router};
 use crate::base::id;
 use crate::web::auth::AccessContext;
@@ -29,7 +28,7 @@ mod compress;
 mod cors;
 mod overrides;
 
-pub(crate) use access_log::Logged;
+pub(crate) use access_log::{Line, Logged};
 
 /// An answer as it goes to the connection.
 pub(crate) type Answer = http::Response<Logged>;
@@ -107,8 +106,8 @@ pub(crate) async fn answer(
         problem.respond(&asking.headers)
     });
     let response = finish(response, &asking).await;
-    line.status = response.status();
-    response.map(|body| Logged::new(body, line, exchange))
+    let status = response.status();
+    response.map(|body| Logged::new(body, line, status, exchange))
 }
 
 /// From the overrides to the routes. `options`: the real method is OPTIONS.

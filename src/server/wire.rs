@@ -2,9 +2,13 @@
 //!
 //! `Paced` lies on the socket itself, below TLS, and notes signs of life. `Wire` lies between an HTTP/1 connection and its
 //! parser: it follows the framing of requests, and holds back what the parser says by itself about a head that it cannot
-//! read, so that this answer looks like all others.
+//! read, so that this answer looks like all others. What can be answered again as it was (`server/recall.rs`) it answers itself, while
+//! nothing else is under way, and the parser never hears of it.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64};
@@ -12,11 +16,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use http::Method;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use super::framing::{Framing, Marked};
-use crate::web::pulse::Pulse;
+use super::middleware::Line;
+use super::recall::Recall;
+use super::sending::Sending;
+use crate::web::pulse::{Exchange, Pulse};
 
 /// A socket that notes signs of life.
 #[derive(Debug)]
@@ -37,6 +45,46 @@ impl Paced {
             Poll::Pending => self.pulse.block(),
         }
         written
+    }
+
+    /// Tries a call that sends bytes until the socket has room for it.
+    pub(super) fn poll_socket(
+        &self,
+        cx: &mut Context<'_>,
+        send: impl Fn(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            if self.stream.poll_write_ready(cx)?.is_pending() {
+                return self.note(Poll::Pending);
+            }
+            match self.stream.try_io(Interest::WRITABLE, || send(self.stream.as_fd())) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                sent => return self.note(Poll::Ready(sent)),
+            }
+        }
+    }
+}
+
+/// A stream that may be a socket with nothing between.
+pub(super) trait Plain {
+    fn plain(&self) -> Option<&Paced>;
+}
+
+impl Plain for Paced {
+    fn plain(&self) -> Option<&Paced> {
+        Some(self)
+    }
+}
+
+impl Plain for TlsStream<Paced> {
+    fn plain(&self) -> Option<&Paced> {
+        None
+    }
+}
+
+impl<S: Plain> Plain for Opened<S> {
+    fn plain(&self) -> Option<&Paced> {
+        self.stream.plain()
     }
 }
 
@@ -82,54 +130,65 @@ impl AsyncWrite for Paced {
 /// The first bytes that every client of HTTP/2 sends.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// How much is read of what comes first, or after a rest: most heads of requests are shorter.
+const FIRST: usize = 2048;
+
 /// A stream of which the first bytes have been looked at.
 #[derive(Debug)]
 pub(super) struct Opened<S> {
     stream: S,
-    first: [u8; PREFACE.len()],
-    /// What of `first` has not been read again: `first[begin..end]`.
+    /// What has been read and not been read again: `first[begin..]`. It takes no room while nothing comes.
+    first: Vec<u8>,
     begin: usize,
-    end: usize,
 }
 
 impl<S: AsyncRead + Unpin> Opened<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, first: [0; PREFACE.len()], begin: 0, end: 0 }
+        Self { stream, first: Vec::new(), begin: 0 }
     }
 
     /// Waits for the first bytes and tells whether they are those of HTTP/2. The end of the stream is an error.
     pub(super) async fn begins_as_http2(&mut self) -> io::Result<bool> {
-        while self.end < PREFACE.len() {
-            let n = self.stream.read(&mut self.first[self.end..]).await?;
-            if n == 0 {
+        while self.first.len() < PREFACE.len() {
+            if self.read_more().await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            self.end += n;
-            if self.first[..self.end] != PREFACE[..self.end] {
+            let seen = self.first.len().min(PREFACE.len());
+            if self.first[..seen] != PREFACE[..seen] {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Waits for bytes without a buffer for many of them; false at the end of the stream.
+    /// Waits for bytes without a buffer for them; false at the end of the stream.
     pub(super) async fn wake(&mut self) -> io::Result<bool> {
-        if self.begin == self.end {
-            (self.begin, self.end) = (0, 0);
-            self.end = self.stream.read(&mut self.first).await?;
-        }
-        Ok(self.end > 0)
+        Ok(self.begin < self.first.len() || self.read_more().await? > 0)
+    }
+
+    async fn read_more(&mut self) -> io::Result<usize> {
+        poll_fn(|cx| {
+            let mut bytes = [0; FIRST];
+            let mut buffer = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            self.first.extend_from_slice(buffer.filled());
+            Poll::Ready(Ok(buffer.filled().len()))
+        })
+        .await
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Opened<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.begin == self.end {
+        if self.first.is_empty() {
             return Pin::new(&mut self.stream).poll_read(cx, buffer);
         }
-        let n = buffer.remaining().min(self.end - self.begin);
+        let n = buffer.remaining().min(self.first.len() - self.begin);
         buffer.put_slice(&self.first[self.begin..self.begin + n]);
         self.begin += n;
+        if self.begin == self.first.len() {
+            (self.first, self.begin) = (Vec::new(), 0);
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -174,6 +233,13 @@ pub(super) struct Notes {
     head_began: AtomicU64,
     has_marked: AtomicBool,
     marked: Mutex<Marked>,
+    /// The head of the request that comes next, if it may be asked again.
+    head: Mutex<Option<Vec<u8>>>,
+    /// Whether files can go to the socket without passing through memory.
+    sends_files: bool,
+    /// What is to be sent in the place of the next answer of the parser.
+    instead: Mutex<Option<Sending>>,
+    has_instead: AtomicBool,
 }
 
 impl Notes {
@@ -188,6 +254,28 @@ impl Notes {
         let is_marked = marked.take(number, method, target);
         self.has_marked.store(!marked.is_empty(), Relaxed);
         is_marked
+    }
+
+    /// The head of the request that has just begun, if it came alone.
+    pub(super) fn take_head(&self) -> Option<Vec<u8>> {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(super) fn sends_files(&self) -> bool {
+        self.sends_files
+    }
+
+    /// Sends this instead of the answer that the parser is going to be given, which must have no body.
+    pub(super) fn send_instead(&self, sending: Sending) {
+        *self.instead.lock().unwrap_or_else(PoisonError::into_inner) = Some(sending);
+        self.has_instead.store(true, Relaxed);
+    }
+
+    fn take_instead(&self) -> Option<Sending> {
+        if !self.has_instead.swap(false, Relaxed) {
+            return None;
+        }
+        self.instead.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// When the head began that has not ended, on the clock of the pulse.
@@ -212,10 +300,17 @@ pub(super) struct Wire<S> {
     stream: S,
     framing: Framing,
     notes: Arc<Notes>,
+    recall: Arc<Recall>,
+    peer: IpAddr,
+    /// What is answered below the parser.
+    sending: Option<Box<Sending>>,
+    /// Its head.
+    head: Vec<u8>,
 }
 
-impl<S> Wire<S> {
-    pub(super) fn new(stream: S, pulse: Arc<Pulse>) -> (Self, Arc<Notes>) {
+impl<S: Plain> Wire<S> {
+    /// `recall` has what may be answered again to this peer.
+    pub(super) fn new(stream: S, pulse: Arc<Pulse>, recall: Arc<Recall>, peer: IpAddr) -> (Self, Arc<Notes>) {
         let notes = Arc::new(Notes {
             pulse,
             requests: AtomicU64::new(0),
@@ -224,10 +319,17 @@ impl<S> Wire<S> {
             head_began: AtomicU64::new(0),
             has_marked: AtomicBool::new(false),
             marked: Mutex::default(),
+            head: Mutex::default(),
+            sends_files: stream.plain().is_some(),
+            instead: Mutex::default(),
+            has_instead: AtomicBool::new(false),
         });
-        (Self { stream, framing: Framing::new(), notes: Arc::clone(&notes) }, notes)
+        let framing = Framing::new();
+        (Self { stream, framing, notes: Arc::clone(&notes), recall, peer, sending: None, head: Vec::new() }, notes)
     }
+}
 
+impl<S> Wire<S> {
     pub(super) fn into_inner(self) -> S {
         self.stream
     }
@@ -259,19 +361,88 @@ impl<S> Wire<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if let Poll::Ready(Ok(())) = &read {
-            self.look(&buffer.filled()[before..]);
+impl<S: AsyncWrite + Plain + Unpin> Wire<S> {
+    /// Whether every request that came was answered and nothing of another has come.
+    fn is_at_rest(&self) -> bool {
+        let notes = &*self.notes;
+        self.framing.is_between()
+            && notes.requests.load(Relaxed) == self.framing.requests()
+            && notes.is_silent()
+            && !notes.pulse.is_running()
+    }
+
+    /// Whether an answer is on its way that the parser does not know of.
+    pub(super) fn is_sending(&self) -> bool {
+        self.sending.is_some()
+    }
+
+    pub(super) fn poll_sending(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(sending) = &mut self.sending {
+            let sent = ready!(sending.poll_send(cx, &mut self.stream, &self.head));
+            self.sending = None;
+            sent?;
         }
-        read
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether what the parser writes is to be replaced by an answer that it does not know of.
+    fn sends_instead(&mut self) -> bool {
+        if let Some(sending) = self.notes.take_instead() {
+            self.begin(sending);
+        }
+        self.sending.is_some()
+    }
+
+    /// Begins an answer to what was read, if that is one request that can be answered again.
+    fn answers(&mut self, read: &[u8]) -> bool {
+        let Some(recalled) = self.recall.find(self.peer, read, self.notes.sends_files) else { return false };
+        tracing::debug!(peer = %self.peer, path = recalled.path(), "answered again");
+        let line = Line::again(recalled.path());
+        self.begin(Sending::new(recalled, line, Exchange::begin(Arc::clone(&self.notes.pulse))));
+        true
+    }
+
+    fn begin(&mut self, sending: Sending) {
+        self.recall.write_head(sending.recalled(), &mut self.head);
+        self.sending = Some(Box::new(sending));
+    }
+
+    /// Keeps the head of a GET that came alone: its answer may be one to be given again.
+    fn keep_head(&mut self, read: &[u8], requests: u64) {
+        let alone = self.framing.is_between() && self.framing.requests() == requests + 1;
+        let head = (alone && read.starts_with(b"GET ") && read.ends_with(b"\r\n\r\n")).then(|| read.to_vec());
+        *self.notes.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+impl<S: AsyncRead + AsyncWrite + Plain + Unpin> AsyncRead for Wire<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buffer.filled().len();
+        loop {
+            ready!(this.poll_sending(cx))?;
+            let at_rest = this.is_at_rest();
+            ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+            let read = &buffer.filled()[before..];
+            if at_rest && this.answers(read) {
+                buffer.set_filled(before);
+                continue;
+            }
+            let requests = this.framing.requests();
+            this.look(read);
+            if at_rest {
+                this.keep_head(read, requests);
+            }
+            return Poll::Ready(Ok(()));
+        }
+    }
+}
+
+impl<S: AsyncWrite + Plain + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.sends_instead() {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         if self.notes.is_silent() {
             self.hold_back(bytes);
             return Poll::Ready(Ok(bytes.len()));
@@ -284,6 +455,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.sends_instead() {
+            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+        }
         if self.notes.is_silent() {
             self.hold_back(slices.iter().find(|slice| !slice.is_empty()).map_or(&[], |slice| &**slice));
             return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
@@ -297,6 +471,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 
     /// The parser flushes when it has nothing left to write: from here on, what it writes without a request is its own.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_sending(cx))?;
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         if !self.notes.pulse.is_running() {
             self.notes.answering.store(false, Relaxed);

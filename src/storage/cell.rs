@@ -15,6 +15,7 @@ use rusqlite::Connection;
 use rustix::fs::{Mode, OFlags};
 use tokio::sync::oneshot;
 
+use super::changes::ChangeNumber;
 use super::database::cell_box::{CellBox, Lookup, disk_path};
 use super::database::{Resource, Tx, View, migration, schema};
 use super::disk::Disk;
@@ -61,6 +62,8 @@ pub struct Core {
     pub(crate) lease: Lease,
     pub(crate) disk: Disk,
     pub(crate) settler: Settler,
+    /// What is kept of the rows holds while this is the same.
+    pub(crate) changes: ChangeNumber,
     /// Whether one call makes everything on the cell's file system durable.
     pub(crate) syncs_whole: bool,
     inode: u64,
@@ -193,6 +196,8 @@ pub struct Content {
     pub lookup: Lookup,
     pub resource: Resource,
     pub file: File,
+    /// The cell's number before the rows were read, where it is known.
+    pub moment: Option<u64>,
 }
 
 /// Asked of what a path leads to, at the moment of its rows: whether somebody may go on.
@@ -220,11 +225,12 @@ impl Cell {
         disk: &Disk,
         settler: &Settler,
         limits: Limits,
+        changes: ChangeNumber,
     ) -> Result<Self> {
         if !lease.hold_open(number).map_err(Error::io("lock", "the cell"))? {
             return Err(Error::InUse);
         }
-        let opened = Self::open_held(path, number, lease, disk, settler, limits);
+        let opened = Self::open_held(path, number, lease, disk, settler, limits, changes);
         if opened.is_err() {
             drop(lease.release_open(number));
         }
@@ -238,6 +244,7 @@ impl Cell {
         disk: &Disk,
         settler: &Settler,
         limits: Limits,
+        changes: ChangeNumber,
     ) -> Result<Self> {
         let dir = match open_directory(path) {
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
@@ -256,6 +263,7 @@ impl Cell {
             lease: lease.clone(),
             disk: disk.clone(),
             settler: settler.clone(),
+            changes,
             syncs_whole: disk.can_sync_file_system(dir.as_fd()),
             dir,
             inode,
@@ -264,6 +272,7 @@ impl Cell {
         });
         let conn = schema::open(&path.join("cell.db"), schema::Access::Write)?;
         let _lock = lease.lock_cell(number).map_err(Error::io("lock", "the cell"))?;
+        let changing = core.changes.begin();
         if migration::format(&conn)? < schema::FORMAT {
             if !lease.take_alone(number).map_err(Error::io("lock", "the cell"))? {
                 return Err(Error::InUse);
@@ -285,6 +294,7 @@ impl Cell {
             Some(_) => {}
             None => Tx::new(&conn, lease.owner())?.set_meta("fs_id", here)?,
         }
+        drop(changing);
         let (queue, thread) = writer::start(core.clone(), conn)?;
         Ok(Self {
             core,

@@ -24,6 +24,7 @@ pub use index::{CellOrder, CellRecord};
 pub use keys::{Rotation, TokenKey};
 
 use super::cell::{Cell, Limits};
+use super::changes::{ChangeNumbers, Changing};
 use super::database::cell_box::MAIN_BOX;
 use super::database::schema::{self, PARENT_BOXES};
 use super::database::{Tx, View};
@@ -79,6 +80,7 @@ pub struct Unit {
     lease: Lease,
     disk: Disk,
     limits: Limits,
+    changes: ChangeNumbers,
     settler: Settler,
     settling: Vec<JoinHandle<()>>,
     index: Mutex<Index>,
@@ -136,9 +138,10 @@ impl Unit {
         let index = Index::open(&root.join("unit.db"))?;
         let root = root.canonicalize().map_err(Error::io("look at", shown(root)))?;
         let (settler, settling) = Settler::start()?;
+        let changes = ChangeNumbers::open(&root);
         let (index, open, settling) = (Mutex::new(index), Mutex::default(), Vec::from(settling));
         let (swapping, swapped) = (Mutex::default(), Condvar::new());
-        Ok(Self { root, id, lease, disk, limits, settler, settling, index, open, swapping, swapped })
+        Ok(Self { root, id, lease, disk, limits, changes, settler, settling, index, open, swapping, swapped })
     }
 
     pub fn root(&self) -> &Path {
@@ -239,7 +242,15 @@ impl Unit {
             }
         }
         let path = self.cell_path(&record.name);
-        let cell = Cell::open(&path, record.number, &self.lease, &self.disk, &self.settler, self.limits)?;
+        let cell = Cell::open(
+            &path,
+            record.number,
+            &self.lease,
+            &self.disk,
+            &self.settler,
+            self.limits,
+            self.changes.of(record.number),
+        )?;
         let cell = Arc::new(cell);
         cell.change(AdoptBoxes)?;
         open.insert(record.number, cell.clone());
@@ -403,12 +414,13 @@ impl Unit {
         if !self.lease.take_alone(record.number).map_err(Error::io("lock", "the cell"))? {
             return Err(Error::InUse);
         }
-        let alone = Alone { lease: &self.lease, number: record.number };
+        let mut alone = Alone { lease: &self.lease, number: record.number, changing: None };
         // From here on this process does not open it anew either, so that no other writer begins after this one.
         let cell = locked(&self.open).remove(&record.number);
         if let Some(cell) = cell {
             cell.shut();
         }
+        alone.changing = Some(self.changes.of(record.number).begin());
         Ok(alone)
     }
 
@@ -509,10 +521,13 @@ fn discard(doomed: Vec<PathBuf>) -> Receiver<()> {
 struct Alone<'u> {
     lease: &'u Lease,
     number: i64,
+    /// What is kept of the cell's rows does not outlive this.
+    changing: Option<Changing>,
 }
 
 impl Drop for Alone<'_> {
     fn drop(&mut self) {
+        drop(self.changing.take());
         if let Err(e) = self.lease.end_alone(self.number) {
             tracing::error!(error = %e, cell = self.number, "cannot release the cell");
         }

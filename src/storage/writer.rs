@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 pub use context::{Context, Touched};
 pub use settler::Settler;
 
-use super::database::pending::{Step, Undo};
+use super::database::pending::{How, Step, Undo};
 use super::error::{Error, Result};
 use crate::base::path::{ResourcePath, Segment};
 use crate::storage::cell::Core;
@@ -162,6 +162,13 @@ struct Plan {
     undo: Vec<Undo>,
     touched: Vec<Touched>,
     content: Option<Riding>,
+}
+
+impl Plan {
+    /// Whether a file gets new content and all else stays: whoever looks at the file notices that.
+    fn only_replaces(&self) -> bool {
+        self.op == "put" && self.steps.iter().all(|step| step.how == How::Exchange)
+    }
 }
 
 struct Slot<O: Operation> {

@@ -12,6 +12,7 @@ use http::header::RETRY_AFTER;
 use super::auth::{AccessContext, Challenge, Place as Offer, UnitToken};
 use super::problem::{Code, Problem};
 use super::public_url::Asked;
+use crate::base::clock;
 use crate::config::Auth;
 use crate::domain::access::{
     AccessCache, AppSchema, At, Caller, Denial, Means, Need, On, Place, Reason, Scope, Who, need,
@@ -31,6 +32,12 @@ const CONFIDENTIAL: &str = "#c";
 
 /// The longest life of a token, in milliseconds: that of a refresh token.
 const LONGEST_MS: i64 = 86_400_000;
+
+/// For how long what never changes by itself is taken for granted.
+const LONGEST: Duration = Duration::from_hours(1);
+
+/// The same for a name with a password, which is looked at again from time to time.
+const LOGIN_STANDS: Duration = Duration::from_secs(10);
 
 /// Why nobody can be let in.
 #[derive(Debug, thiserror::Error)]
@@ -168,6 +175,19 @@ impl Access {
 
     pub fn is_unit_admin(&self) -> bool {
         matches!(self.0.identity, Identity::UnitAdmin)
+    }
+
+    /// For how long the answer to this request stands as long as the cell stays the same; none if that cannot be said.
+    pub fn stands_for(&self) -> Option<Duration> {
+        match &self.0.identity {
+            Identity::UnitAdmin | Identity::Anonymous => Some(LONGEST),
+            Identity::Token(token) => {
+                let left = token.1.expires_ms.saturating_sub(clock::now_ms());
+                u64::try_from(left).ok().map(Duration::from_millis)
+            }
+            Identity::Login(_) => Some(LOGIN_STANDS),
+            Identity::Invalid(_) => None,
+        }
     }
 
     /// Whether credentials came that may be good.

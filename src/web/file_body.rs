@@ -183,10 +183,8 @@ struct FileBody<R> {
 impl<R: ReadAt> FileBody<R> {
     fn new(reader: R, segments: Vec<Segment>, left: u64) -> Self {
         let segments = segments.into_iter().filter(|s| s.length() > 0).collect();
-        let mut body =
-            Self { segments, left, reader: Some(reader), job: None, spare: Spare::default(), share: Share::take() };
-        body.read_ahead();
-        body
+        // Reading begins when the answer does.
+        Self { segments, left, reader: Some(reader), job: None, spare: Spare::default(), share: Share::take() }
     }
 
     /// Starts reading the next chunk, if content is what comes next.
@@ -208,6 +206,9 @@ impl<R: ReadAt> FileBody<R> {
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, BodyError>> {
+        if self.job.is_none() {
+            self.read_ahead();
+        }
         if let Some(job) = &mut self.job {
             let done = ready!(Pin::new(job).poll(cx));
             self.job = None;

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "the client and the harness have more than today's tests use")]
 
 mod access;
+mod again;
 mod bars;
 mod cell;
 mod cell_command;

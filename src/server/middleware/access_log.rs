@@ -10,23 +10,40 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
+use crate::base::id;
 use crate::web::body::BodyError;
 use crate::web::pulse::Exchange;
 use crate::web::{Body, Problem};
 
 /// What is known of a request.
-pub(super) struct Line {
+#[derive(Debug)]
+pub(crate) struct Line {
     began: Instant,
+    /// Made when it is written, if it is not known.
     pub(super) key: String,
     pub(super) method: Method,
     path: String,
-    pub(super) status: StatusCode,
     code: Option<&'static str>,
 }
 
 impl Line {
     pub(super) fn new(began: Instant, method: Method, path: String) -> Self {
-        Self { began, key: String::new(), method, path, status: StatusCode::OK, code: None }
+        Self { began, key: String::new(), method, path, code: None }
+    }
+
+    /// Of a GET that is answered again.
+    pub(in crate::server) fn again(path: &str) -> Self {
+        let path = if Self::is_wanted() { path.to_owned() } else { String::new() };
+        Self::new(Instant::now(), Method::GET, path)
+    }
+
+    /// The path of the request, as the log has it.
+    pub(in crate::server) fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn is_wanted() -> bool {
+        tracing::enabled!(tracing::Level::INFO)
     }
 
     /// Remembers the error, and logs at once what only the log may say about it.
@@ -41,19 +58,50 @@ impl Line {
             None => {}
         }
     }
+
+    /// Writes the line. `whole`: all of the answer was sent.
+    pub(in crate::server) fn write(&mut self, status: StatusCode, bytes: u64, whole: bool) {
+        if !Self::is_wanted() {
+            return;
+        }
+        if self.key.is_empty() {
+            self.key = id::request_key();
+        }
+        let Self { began, key, method, path, code } = self;
+        tracing::info!(
+            %key, %method, %path, status = status.as_u16(), code, bytes, whole,
+            ms = began.elapsed().as_secs_f64() * 1000.0, "request"
+        );
+    }
 }
 
 /// An answer's body that counts its bytes and writes the line when it ends.
 pub(crate) struct Logged {
     body: Body,
-    line: Line,
+    status: StatusCode,
     sent: u64,
-    exchange: Exchange,
+    /// None if somebody else tells of the request.
+    told: Option<(Line, Exchange)>,
 }
 
 impl Logged {
-    pub(super) fn new(body: Body, line: Line, exchange: Exchange) -> Self {
-        Self { body, line, sent: 0, exchange }
+    pub(super) fn new(body: Body, line: Line, status: StatusCode, exchange: Exchange) -> Self {
+        Self { body, status, sent: 0, told: Some((line, exchange)) }
+    }
+
+    pub(in crate::server) fn line(&self) -> Option<&Line> {
+        self.told.as_ref().map(|(line, _)| line)
+    }
+
+    /// Whether the body is made while it is sent.
+    pub(in crate::server) fn is_stream(&self) -> bool {
+        matches!(self.body, Body::Stream(_))
+    }
+
+    /// Takes what tells of the request: somebody else sends the answer, and this has no body any more.
+    pub(in crate::server) fn take(&mut self) -> Option<(Line, Exchange)> {
+        self.body = Body::Empty;
+        self.told.take()
     }
 }
 
@@ -63,11 +111,14 @@ impl HttpBody for Logged {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        self.exchange.turn(polled.is_pending());
+        if let Some((_, exchange)) = &mut self.told {
+            exchange.turn(polled.is_pending());
+        }
         match &polled {
             Poll::Ready(Some(Ok(frame))) => self.sent += frame.data_ref().map_or(0, |data| data.len() as u64),
             Poll::Ready(Some(Err(error))) => {
-                tracing::error!(key = %self.line.key, path = %self.line.path, %error, "an answer broke off");
+                let (key, path) = self.line().map_or(("", ""), |line| (&line.key, &line.path));
+                tracing::error!(key, path, %error, "an answer broke off");
             }
             _ => {}
         }
@@ -85,10 +136,8 @@ impl HttpBody for Logged {
 
 impl Drop for Logged {
     fn drop(&mut self) {
-        let Line { began, key, method, path, status, code } = &self.line;
-        tracing::info!(
-            %key, %method, %path, status = status.as_u16(), code, bytes = self.sent, whole = self.body.is_end_stream(),
-            ms = began.elapsed().as_secs_f64() * 1000.0, "request"
-        );
+        if let Some((line, _)) = &mut self.told {
+            line.write(self.status, self.sent, self.body.is_end_stream());
+        }
     }
 }

@@ -22,6 +22,7 @@ impl Cell {
     /// As [`Cell::open_content`], for somebody who may; that is asked first, of the same rows.
     pub fn open_content_if(&self, box_name: &str, path: &ResourcePath, may: Leave<'_>) -> Result<Content> {
         for attempt in 0..8 {
+            let moment = self.core.changes.now();
             let lookup = match attempt {
                 0 => self.lookup_if(box_name, path, may)?,
                 1 => self.read(|v| looked_up(v, box_name, path, may))?,
@@ -37,7 +38,7 @@ impl Cell {
                 return Err(Error::IsCollection);
             }
             if let Some(file) = self.open_exactly(&Version::of(&resource), &lookup.disk_path())? {
-                return Ok(Content { lookup, resource, file });
+                return Ok(Content { lookup, resource, file, moment });
             }
         }
         Err(Error::Inconsistent(format!("{path} changes faster than it can be read")))

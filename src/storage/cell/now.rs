@@ -35,6 +35,7 @@ impl Cell {
         if READ[fingerprint as usize >> 1 & (READ.len() - 1)].load(Relaxed) != fingerprint {
             return None;
         }
+        let moment = self.core.changes.now();
         let conn = self.readers.try_lock().ok()?.pop()?;
         let step = |sql| conn.prepare_cached(sql).and_then(|mut s| s.execute([])).is_ok();
         let lookup = step("BEGIN").then(|| looked_up(&View::new(&conn), box_name, path, may));
@@ -50,6 +51,6 @@ impl Cell {
         let lookup = lookup?.ok()?;
         let resource = lookup.found().filter(|row| Resource::is_file(row)).cloned()?;
         let (file, stat) = tree::open_file_now(self.core.dir.as_fd(), &lookup.disk_path())?;
-        (tree::Identity::of(&stat) == resource.identity()).then_some(Content { lookup, resource, file })
+        (tree::Identity::of(&stat) == resource.identity()).then_some(Content { lookup, resource, file, moment })
     }
 }

@@ -198,7 +198,14 @@ impl Writer {
             }
         };
         let mut done = Vec::new();
-        let outcome = self.transact(batch, reap, &mut done);
+        let changing = core.changes.begin();
+        let mut replaces = false;
+        let outcome = self.transact(batch, reap, &mut done, &mut replaces);
+        if replaces && outcome.is_ok() {
+            changing.end_unchanged();
+        } else {
+            drop(changing);
+        }
         let reaped = match outcome {
             Ok(reaped) => reaped,
             Err(e) => {
@@ -215,8 +222,15 @@ impl Writer {
         }
     }
 
-    /// Everything under the lock. Operations leave `batch` for `done` with their results, whatever happens.
-    fn transact(&mut self, batch: Vec<Box<dyn Queued>>, reap: bool, done: &mut Done) -> Result<Vec<Gone>> {
+    /// Everything under the lock. Operations leave `batch` for `done` with their results, whatever happens. `replaces` says
+    /// afterwards whether files got new content and nothing else has changed that anybody can see.
+    fn transact(
+        &mut self,
+        batch: Vec<Box<dyn Queued>>,
+        reap: bool,
+        done: &mut Done,
+        replaces: &mut bool,
+    ) -> Result<Vec<Gone>> {
         let fail_all = |batch: Vec<Box<dyn Queued>>, done: &mut Vec<_>, e: &Error| {
             for operation in batch {
                 done.push((operation, Err(again(e))));
@@ -270,6 +284,7 @@ impl Writer {
             }
             return Err(e);
         }
+        *replaces = planned.iter().all(|p| p.plan.only_replaces());
         self.rename_all(planned, done)?;
         Ok(reaped)
     }
@@ -398,6 +413,7 @@ impl Writer {
         self.durable = None;
         self.directories.borrow_mut().clear();
         let _lock = self.core.lease.lock_cell(self.core.number).map_err(Error::io("lock", "the cell"))?;
+        let _changing = self.core.changes.begin();
         replay::replay_all(&self.core, &self.conn)?;
         self.unsettled = Unsettled::default();
         self.last_seq = -1;
@@ -413,6 +429,7 @@ impl Writer {
         let core = self.core.clone();
         let settle = (|| -> Result<()> {
             let _lock = core.lease.lock_cell(core.number).map_err(Error::io("lock", "the cell"))?;
+            let _changing = core.changes.begin();
             core.still_there()?;
             loop {
                 self.conn.execute_batch("BEGIN IMMEDIATE").map_err(Error::database("begin"))?;

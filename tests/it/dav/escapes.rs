@@ -258,7 +258,8 @@ fn outside(root: &Path) -> BTreeMap<String, Vec<u8>> {
     for entry in walkdir::WalkDir::new(root) {
         let entry = entry.expect("an entry");
         let path = entry.path().strip_prefix(root).expect("below").display().to_string();
-        let ours = ["cells/c/boxes/b", "cells/c/staging", "cells/c/log", "staging"].iter().any(|p| path.starts_with(p));
+        let ours = ["cells/c/boxes/b", "cells/c/staging", "cells/c/log", "staging", "generations"];
+        let ours = ours.iter().any(|p| path.starts_with(p));
         if entry.file_type().is_file() && !ours && !path.contains(".db") {
             found.insert(path, std::fs::read(entry.path()).expect("a file"));
         } else if entry.file_type().is_dir() && !ours {

@@ -1,0 +1,139 @@
+//! One number for each cell, shared by all processes of a unit: what was read of a cell's rows still holds while its number is
+//! the same.
+//!
+//! The one who holds a cell's lock makes the number odd before rows change, and even after the renames that belong to them, before
+//! anybody is answered: a new even number, or the old one where nothing changed that somebody may have kept. Odd means: keep
+//! nothing. What a killed process left odd becomes a new even number when the next one has changed something; until then it stays
+//! odd. The numbers begin anew with the file, which holds nothing that cannot be lost: without it nothing is kept.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+
+use crate::base::sys::SharedNumbers;
+
+/// The file below the unit's root. It is sparse.
+const FILE: &str = "generations";
+/// Cells with a higher number have none here.
+const CELLS: usize = 1 << 21;
+
+/// The numbers of all cells of a unit.
+#[derive(Debug, Clone)]
+pub(crate) struct ChangeNumbers(Option<Arc<SharedNumbers>>);
+
+impl ChangeNumbers {
+    /// The numbers of the unit at a root. Where they cannot be had, nobody keeps anything.
+    pub(crate) fn open(root: &Path) -> Self {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let opened = options.open(root.join(FILE));
+        match opened.and_then(|file| SharedNumbers::map(&file, CELLS)) {
+            Ok(numbers) => Self(Some(Arc::new(numbers))),
+            Err(e) => {
+                tracing::warn!(error = %e, file = FILE, "cannot be shared: nothing that was read is kept in memory");
+                Self(None)
+            }
+        }
+    }
+
+    /// The number of one cell.
+    pub(crate) fn of(&self, cell: i64) -> ChangeNumber {
+        let index = usize::try_from(cell).ok().filter(|index| *index < CELLS);
+        ChangeNumber { numbers: self.0.clone(), index: index.unwrap_or(CELLS) }
+    }
+}
+
+/// The number of one cell.
+#[derive(Debug, Clone)]
+pub struct ChangeNumber {
+    numbers: Option<Arc<SharedNumbers>>,
+    index: usize,
+}
+
+impl ChangeNumber {
+    fn load(&self) -> Option<u64> {
+        Some(self.numbers.as_ref()?.get(self.index)?.load(SeqCst))
+    }
+
+    fn store(&self, value: u64) {
+        if let Some(number) = self.numbers.as_ref().and_then(|numbers| numbers.get(self.index)) {
+            number.store(value, SeqCst);
+        }
+    }
+
+    /// The number, to be taken before rows are read; none while a change is under way.
+    pub fn now(&self) -> Option<u64> {
+        self.load().filter(|value| value.is_multiple_of(2))
+    }
+
+    /// Begins a change. For the one who holds the cell's lock, or has the cell alone.
+    pub(crate) fn begin(&self) -> Changing {
+        let before = self.load().unwrap_or(0);
+        self.store(before | 1);
+        Changing { number: self.clone(), before }
+    }
+}
+
+/// A change under way. If it is dropped, something has changed.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Changing {
+    number: ChangeNumber,
+    before: u64,
+}
+
+impl Changing {
+    /// Ends it without any change that somebody might have missed.
+    pub(crate) fn end_unchanged(self) {
+        if self.before.is_multiple_of(2) && self.number.load() == Some(self.before | 1) {
+            self.number.store(self.before);
+            std::mem::forget(self);
+        }
+    }
+}
+
+impl Drop for Changing {
+    fn drop(&mut self) {
+        self.number.store((self.number.load().unwrap_or(0) | 1).wrapping_add(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_holds_until_a_change_begins() {
+        let root = tempfile::tempdir().expect("a directory");
+        let (ours, theirs) = (ChangeNumbers::open(root.path()).of(7), ChangeNumbers::open(root.path()).of(7));
+        let read = ours.now().expect("nothing goes on");
+        let change = theirs.begin();
+        assert_eq!(ours.now(), None);
+        change.end_unchanged();
+        assert_eq!(ours.now(), Some(read));
+        drop(theirs.begin());
+        assert!(ours.now().is_some_and(|now| now != read));
+        assert_eq!(ChangeNumbers::open(root.path()).of(8).now(), Some(0));
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_a_change() {
+        let root = tempfile::tempdir().expect("a directory");
+        let number = ChangeNumbers::open(root.path()).of(7);
+        let read = number.now().expect("nothing goes on");
+        std::mem::forget(number.begin());
+        assert_eq!(number.now(), None);
+        number.begin().end_unchanged();
+        assert!(number.now().is_some_and(|now| now != read));
+    }
+
+    #[test]
+    fn without_the_file_nothing_is_kept() {
+        let number = ChangeNumbers::open(Path::new("/nowhere/at/all")).of(7);
+        assert_eq!(number.now(), None);
+        drop(number.begin());
+        assert_eq!(ChangeNumbers::open(tempfile::tempdir().expect("a directory").path()).of(1 << 40).now(), None);
+    }
+}

@@ -1,0 +1,110 @@
+//! A file as it was read a moment ago: whether its row and its content are still the same costs a number in shared memory and
+//! one call of the kernel.
+//!
+//! The number stands for all rows of the cell (`storage/changes.rs`). The content is told by its inode, size and both times; that of
+//! the inode's last change cannot be set, so not even an edit that restores everything else goes unnoticed. The path is followed
+//! by name, because the file that it leads to must be the one that was read, wherever links may lead.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::{Mode, OFlags, Stat};
+use rustix::io::{Errno, ReadWriteFlags};
+
+use super::cell::{Cell, Content};
+use super::changes::ChangeNumber;
+use super::tree::mtime_ns;
+
+/// What tells one state of a file from all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: i64,
+    mtime_ns: i64,
+    changed_ns: i64,
+}
+
+impl Stamp {
+    #[allow(clippy::unnecessary_cast, reason = "the fields' types differ between architectures")]
+    fn of(stat: &Stat) -> Self {
+        let changed_ns = (stat.st_ctime as i64).saturating_mul(1_000_000_000).saturating_add(stat.st_ctime_nsec as i64);
+        let (device, inode) = (stat.st_dev as u64, stat.st_ino as u64);
+        Self { device, inode, size: stat.st_size, mtime_ns: mtime_ns(stat), changed_ns }
+    }
+}
+
+/// A file with the moment of its rows.
+#[derive(Debug)]
+pub struct KnownFile {
+    number: ChangeNumber,
+    moment: u64,
+    path: CString,
+    stamp: Stamp,
+}
+
+impl Cell {
+    /// What was opened, to be known again; none while the cell changes.
+    pub fn know(&self, content: &Content) -> Option<KnownFile> {
+        let moment = content.moment?;
+        let path = self.core.path.join(content.lookup.disk_path());
+        let path = CString::new(path.as_os_str().as_bytes()).ok()?;
+        let stamp = Stamp::of(&rustix::fs::fstat(&content.file).ok()?);
+        let row = &content.resource;
+        let same = (stamp.inode, stamp.size, stamp.mtime_ns) == (row.ino as u64, row.size, row.mtime_ns);
+        let known = KnownFile { number: self.core.changes.clone(), moment, path, stamp };
+        (same && known.number.now() == Some(moment)).then_some(known)
+    }
+}
+
+impl KnownFile {
+    pub fn size(&self) -> u64 {
+        self.stamp.size.max(0) as u64
+    }
+
+    /// Whether neither the cell's rows nor the file have changed since.
+    pub fn is_current(&self) -> bool {
+        self.number.now() == Some(self.moment)
+            && rustix::fs::lstat(&self.path).is_ok_and(|stat| Stamp::of(&stat) == self.stamp)
+    }
+
+    /// The file, if nothing has changed.
+    pub fn open(&self) -> Option<File> {
+        if self.number.now() != Some(self.moment) {
+            return None;
+        }
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(&self.path, flags, Mode::empty()).ok()?;
+        (Stamp::of(&rustix::fs::fstat(&fd).ok()?) == self.stamp).then(|| fd.into())
+    }
+}
+
+/// Whether the last of these bytes, and so probably all, are in the kernel's memory.
+pub fn is_at_hand(file: &File, offset: u64, length: u64) -> bool {
+    let last = offset + length.saturating_sub(1);
+    let read = rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut [0])], last, ReadWriteFlags::NOWAIT);
+    read != Err(Errno::AGAIN)
+}
+
+/// Brings bytes into the kernel's memory. Blocks.
+pub fn fetch(file: &File, offset: u64, length: u64) {
+    let mut buffer = vec![0; 256 * 1024];
+    let mut done = 0;
+    while done < length {
+        let most = buffer.len().min((length - done) as usize);
+        match rustix::io::pread(file, &mut buffer[..most], offset + done) {
+            Ok(n @ 1..) => done += n as u64,
+            // Whoever sends them meets the same.
+            Ok(0) | Err(_) => return,
+        }
+    }
+}
+
+/// Lets the kernel send bytes of a file to a socket; how many it took. Nothing at the end of the file.
+pub fn send(file: &File, socket: impl AsFd, offset: u64, length: usize) -> io::Result<usize> {
+    let mut at = offset;
+    Ok(rustix::fs::sendfile(socket, file, Some(&mut at), length)?)
+}
