@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
-use rusqlite::Connection;
 use rustix::fs::{Mode, OFlags};
 use tokio::sync::oneshot;
 
@@ -29,8 +28,11 @@ use crate::base::clock;
 use crate::base::id::{OwnerId, ResourceId};
 use crate::base::path::{ResourcePath, Segment};
 
+use readers::Readers;
+
 mod content;
 mod now;
+mod readers;
 
 /// Limits that the store keeps.
 #[derive(Debug, Clone, Copy)]
@@ -209,12 +211,9 @@ pub struct Cell {
     pub(crate) core: Arc<Core>,
     queue: Queue,
     writer: Mutex<Option<JoinHandle<()>>>,
-    readers: Mutex<Vec<Connection>>,
+    readers: Readers,
     pub(crate) last_used_ms: AtomicI64,
 }
-
-/// Idle connections kept for readers.
-const IDLE_READERS: usize = 4;
 
 impl Cell {
     /// Opens and recovers a cell. Fails with `InUse` while another process swaps or deletes it.
@@ -300,7 +299,7 @@ impl Cell {
             core,
             queue,
             writer: Mutex::new(Some(thread)),
-            readers: Mutex::default(),
+            readers: Readers::default(),
             last_used_ms: AtomicI64::new(clock::now_ms()),
         })
     }
@@ -325,8 +324,7 @@ impl Cell {
 
     /// Runs `f` on one moment of the rows.
     pub fn read<T>(&self, f: impl FnOnce(&View<'_>) -> Result<T>) -> Result<T> {
-        let idle = locked(&self.readers).pop();
-        let conn = match idle {
+        let conn = match self.readers.take() {
             Some(conn) => conn,
             None => schema::open(&self.core.path.join("cell.db"), schema::Access::Read)?,
         };
@@ -334,10 +332,7 @@ impl Cell {
         step("BEGIN")?;
         let result = f(&View::new(&conn));
         step("COMMIT")?;
-        let mut readers = locked(&self.readers);
-        if readers.len() < IDLE_READERS {
-            readers.push(conn);
-        }
+        self.readers.give(conn);
         result
     }
 

@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Cell, Content, IDLE_READERS, Leave, View, looked_up};
+use super::{Cell, Content, Leave, View, looked_up};
 use crate::base::path::ResourcePath;
 use crate::storage::database::Resource;
 use crate::storage::tree;
@@ -36,18 +36,14 @@ impl Cell {
             return None;
         }
         let moment = self.core.changes.now();
-        let conn = self.readers.try_lock().ok()?.pop()?;
+        let conn = self.readers.take_now()?;
         let step = |sql| conn.prepare_cached(sql).and_then(|mut s| s.execute([])).is_ok();
         let lookup = step("BEGIN").then(|| looked_up(&View::new(&conn), box_name, path, may));
         // A connection that cannot end its transaction is closed.
         if !step("COMMIT") {
             return None;
         }
-        if let Ok(mut readers) = self.readers.lock()
-            && readers.len() < IDLE_READERS
-        {
-            readers.push(conn);
-        }
+        self.readers.give(conn);
         let lookup = lookup?.ok()?;
         let resource = lookup.found().filter(|row| Resource::is_file(row)).cloned()?;
         let (file, stat) = tree::open_file_now(self.core.dir.as_fd(), &lookup.disk_path())?;
