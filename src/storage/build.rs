@@ -11,7 +11,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::cell::{Cell, Core};
+use tokio::sync::oneshot;
+
+use super::cell::{Cell, Core, received};
 use super::database::property::Property;
 use super::database::resource::{HAS_PROPERTIES, Resource};
 use super::error::{Error, Result};
@@ -75,7 +77,8 @@ impl BuildTree {
         &self.name
     }
 
-    fn folder(&self, path: &str) -> Result<Arc<OwnedFd>> {
+    /// A directory of the tree.
+    pub(crate) fn folder(&self, path: &str) -> Result<Arc<OwnedFd>> {
         let open = || self.folders.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(fd) = open().get(path) {
             return Ok(fd.clone());
@@ -112,6 +115,12 @@ impl BuildTree {
         let parent = self.folder(parent)?;
         let file = self.core.disk.create(parent.as_fd(), name).map_err(Error::io("create", path))?;
         Ok(NewFile { tree: self, file, path })
+    }
+
+    /// As [`Self::create`], in a directory of the tree.
+    pub(crate) fn create_in<'t>(&'t self, folder: &OwnedFd, name: &'t str) -> Result<NewFile<'t>> {
+        let file = self.core.disk.create(folder.as_fd(), name).map_err(Error::io("create", name))?;
+        Ok(NewFile { tree: self, file, path: name })
     }
 
     /// Takes a file back.
@@ -187,10 +196,19 @@ pub fn reserve_ids(cell: &Cell, count: usize) -> Result<ResourceId> {
 /// Writes rows in one transaction that need not be durable before what shows them is, and what else `also` writes.
 pub fn write_rows(
     cell: &Cell,
+    rows: Vec<NewRow>,
+    also: impl FnMut(&Context<'_>) -> Result<()> + Send + 'static,
+) -> Result<()> {
+    received(submit_rows(cell, rows, also).blocking_recv())
+}
+
+/// As [`write_rows`], without waiting for the answer.
+pub(crate) fn submit_rows(
+    cell: &Cell,
     mut rows: Vec<NewRow>,
     mut also: impl FnMut(&Context<'_>) -> Result<()> + Send + 'static,
-) -> Result<()> {
-    cell.change(HiddenChange(move |ctx: &Context<'_>| {
+) -> oneshot::Receiver<Result<()>> {
+    cell.submit(HiddenChange(move |ctx: &Context<'_>| {
         let now = ctx.tx.now_ms();
         for NewRow { row, properties } in &mut rows {
             row.stamp = ctx.tx.next_stamp();
