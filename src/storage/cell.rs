@@ -30,6 +30,7 @@ use crate::base::id::{OwnerId, ResourceId};
 use crate::base::path::{ResourcePath, Segment};
 
 mod content;
+mod glance;
 mod now;
 
 /// Limits that the store keeps.
