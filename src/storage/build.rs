@@ -23,8 +23,9 @@ use crate::base::id::ResourceId;
 
 /// Rows that are written in one transaction.
 pub const CHUNK: usize = 1000;
-/// Bytes after which a sync begins.
+/// Bytes after which a sync begins, at most and at least.
 const MUCH: u64 = 64 << 20;
+const LITTLE: u64 = 8 << 20;
 /// Directories kept open.
 const OPEN_FOLDERS: usize = 256;
 
@@ -44,6 +45,8 @@ pub struct BuildTree {
     at_once: Option<OwnedFd>,
     /// Bytes written since a sync was begun.
     written: AtomicU64,
+    /// Bytes after which the next is.
+    much: u64,
     syncing: Arc<AtomicBool>,
     folders: Mutex<HashMap<String, Arc<OwnedFd>>>,
 }
@@ -69,7 +72,12 @@ impl BuildTree {
         let core = cell.core.clone();
         let at_once = core.syncs_whole.then(|| tree::open_dir(core.dir.as_fd(), "staging").ok()).flatten();
         let (written, syncing, folders) = (AtomicU64::new(0), Arc::default(), Mutex::default());
-        Self { core, name, at_once, written, syncing, folders }
+        Self { core, name, at_once, written, much: MUCH, syncing, folders }
+    }
+
+    /// Says how many bytes will be written: the sooner most of them are on their way to the disk, the shorter is the wait at the end.
+    pub(crate) fn expect(&mut self, bytes: u64) {
+        self.much = (bytes / 3).clamp(LITTLE, MUCH);
     }
 
     /// The name below `staging/`.
@@ -132,7 +140,7 @@ impl BuildTree {
 
     /// Lets the disk begin, once much has been written.
     fn count(&self, bytes: u64) {
-        if self.written.fetch_add(bytes, Ordering::Relaxed) + bytes < MUCH || self.at_once.is_none() {
+        if self.written.fetch_add(bytes, Ordering::Relaxed) + bytes < self.much || self.at_once.is_none() {
             return;
         }
         if self.syncing.swap(true, Ordering::AcqRel) {

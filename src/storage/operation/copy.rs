@@ -302,6 +302,7 @@ impl<'c> Hidden<'c> {
 
     /// Copies content and rows.
     fn fill(&mut self, source: &Cell, originals: &Originals) -> Result<()> {
+        self.tree.expect(originals.bytes().max(0) as u64);
         let root = Fill::run(source, self.cell, &self.tree, originals)?;
         let folders: Vec<_> = originals.folders.iter().map(|folder| originals.below(folder)).collect();
         self.tree.sync(folders.iter().map(String::as_str))?;
