@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Listing, member_url};
+use super::{Listing, member_url, members_base};
 use crate::base::id::ResourceId;
 use crate::base::path::encode_segment;
 use crate::base::xml::escape_text;
@@ -10,11 +10,24 @@ use crate::dav::answer::Sink;
 use crate::dav::propfind::row::Href;
 use crate::dav::xml::{MULTISTATUS, MULTISTATUS_END};
 use crate::storage::Result;
-use crate::storage::database::Resource;
 use crate::storage::database::changes::Changed;
+use crate::storage::database::{Member, Resource};
 
-/// The collections that have been entered, from the top down, with their URLs.
-type Entered = Vec<(ResourceId, String)>;
+/// The collections that have been entered, from the top down.
+type Entered = Vec<Above>;
+
+struct Above {
+    id: ResourceId,
+    url: String,
+    /// What the URLs of its members begin with, as it stands in XML.
+    base: String,
+}
+
+impl Above {
+    fn new(id: ResourceId, url: String) -> Self {
+        Self { id, base: members_base(&url), url }
+    }
+}
 
 impl Listing<'_> {
     /// Writes the whole document. `cut` says that there is more to tell behind the token.
@@ -28,12 +41,12 @@ impl Listing<'_> {
         self.text.push_str(MULTISTATUS);
         let (top, url) = (self.top.clone(), self.url.clone());
         self.rows.enter(url.clone(), &top)?;
-        let mut entered = vec![(top.id, url.clone())];
+        let mut entered = vec![Above::new(top.id, url.clone())];
         for changed in found {
             if changed.gone {
                 self.gone(&url, changed)?;
-            } else if let Some(chain) = self.rows.view.chain_below(top.id, changed.position.id)? {
-                self.changed(out, &mut entered, &chain)?;
+            } else if let Some(row) = self.rows.view.resource(changed.position.id)? {
+                self.changed(out, &mut entered, &row)?;
             }
         }
         if cut {
@@ -44,25 +57,41 @@ impl Listing<'_> {
         self.hand_on(out)
     }
 
-    fn changed(&mut self, out: &mut impl Sink, entered: &mut Entered, chain: &[Resource]) -> Result<()> {
-        let Some((row, above)) = chain.split_last() else { return Ok(()) };
-        for row in chain {
-            if !self.rows.reaches(&row.into())? {
-                return Ok(());
+    fn changed(&mut self, out: &mut impl Sink, entered: &mut Entered, row: &Resource) -> Result<()> {
+        // Most rows are in the collection of the one before.
+        if entered.last().is_none_or(|above| above.id != row.parent) && !self.enter_parent(entered, row)? {
+            return Ok(());
+        }
+        let member = Member::from(row);
+        match entered.last() {
+            Some(above) if self.rows.reaches(&member)? => {
+                self.row(out, Href { base: &above.base, name: &row.name }, &member)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Goes from the collections that have been entered to those above a resource; false where it is not below the top, or one of
+    /// them is not to be seen.
+    fn enter_parent(&mut self, entered: &mut Entered, row: &Resource) -> Result<bool> {
+        let top = self.top.id;
+        let Some(chain) = self.rows.view.chain_below(top, row.parent)? else { return Ok(false) };
+        for collection in &chain {
+            if !self.rows.reaches(&collection.into())? {
+                return Ok(false);
             }
         }
-        let same = entered[1..].iter().zip(above).take_while(|((id, _), collection)| *id == collection.id).count();
+        let same = entered[1..].iter().zip(&chain).take_while(|(above, collection)| above.id == collection.id).count();
         if entered.len() > same + 1 {
             entered.truncate(same + 1);
             self.rows.leave_to(self.above + same + 1);
         }
-        for collection in &above[same..] {
-            let url = entered.last().map_or_else(String::new, |(_, url)| member_url(url, collection));
+        for collection in &chain[same..] {
+            let url = entered.last().map_or_else(String::new, |above| member_url(&above.url, collection));
             self.rows.enter(url.clone(), collection)?;
-            entered.push((collection.id, url));
+            entered.push(Above::new(collection.id, url));
         }
-        let url = entered.last().map_or_else(String::new, |(_, url)| member_url(url, row));
-        self.row(out, Href { base: &escape_text(&url), name: "" }, &row.into())
+        Ok(true)
     }
 
     fn gone(&mut self, top: &str, changed: &Changed) -> Result<()> {
