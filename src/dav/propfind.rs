@@ -65,7 +65,8 @@ fn at_once(request: &DavRequest, body: &Bytes) -> Option<Response> {
         access.permit(view, lookup, request.method.as_str()).ok()?;
         let subject = request.subject(cell, lookup.cell_box.clone(), access);
         let mut answer = ShortAnswer::default();
-        Listing::new(view, &subject, lookup, &wanted).ok()?.write(&mut answer, depth).ok()?;
+        let known = if depth > 0 { subject.cell.known_members(view, lookup.nearest()).ok()? } else { None };
+        Listing::new(view, &subject, lookup, &wanted).ok()?.knowing(known).write(&mut answer, depth).ok()?;
         Some(answer.about(lookup.nearest()))
     })
 }

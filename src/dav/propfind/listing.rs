@@ -1,5 +1,7 @@
 //! The walk of a PROPFIND: the resource, its members, and where wanted everything below, from one read transaction.
 
+use std::sync::Arc;
+
 use super::lists::Lists;
 use super::locks::Locks;
 use super::row::{Href, Rows};
@@ -30,6 +32,8 @@ pub(in crate::dav) struct Listing<'v> {
     url: String,
     /// Collections above the top.
     above: usize,
+    /// The members of the top, where they are known already.
+    members: Option<Arc<[Resource]>>,
     /// What was written and not handed on.
     text: String,
 }
@@ -75,7 +79,13 @@ impl<'v> Listing<'v> {
             // While a box is being installed its root has another name.
             top.name.clone_from(&lookup.cell_box.name);
         }
-        Ok(Self { rows, top, url, above, text: String::new() })
+        Ok(Self { rows, top, url, above, members: None, text: String::new() })
+    }
+
+    /// Spares reading the members of the top from rows of this moment.
+    pub(super) fn knowing(mut self, members: Option<Arc<[Resource]>>) -> Self {
+        self.members = members;
+        self
     }
 
     /// Writes the whole document; `depth` levels below the top are listed.
@@ -112,9 +122,14 @@ impl<'v> Listing<'v> {
         self.rows.enter(url.to_owned(), collection)?;
         let view = self.rows.view;
         let base = members_base(url);
-        view.members(collection.id, |row| {
+        let known = self.members.take();
+        let mut each = |row: &Member<'_>| {
             if self.rows.reaches(row)? { self.row(out, Href { base: &base, name: row.name }, row) } else { Ok(()) }
-        })
+        };
+        match known {
+            Some(known) => known.iter().try_for_each(|row| each(&row.into())),
+            None => view.members(collection.id, each),
+        }
     }
 
     fn tree(&mut self, out: &mut impl Sink, url: String, top: Resource, depth: usize) -> Result<()> {

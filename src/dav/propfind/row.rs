@@ -122,7 +122,6 @@ impl<'v> Rows<'v> {
             out.push_str(text);
             match live {
                 Some(Live::DisplayName) if name_is_plain => out.push_str(row.name),
-                Some(Live::ContentType) => self.element(out, row, Live::ContentType)?,
                 Some(live) => self.value(out, row, live)?,
                 None => {}
             }
@@ -240,23 +239,11 @@ impl<'v> Rows<'v> {
     /// Writes a property whose value is a text.
     fn element(&mut self, out: &mut String, row: &Member<'_>, live: Live) -> Result<()> {
         let local = live.local();
-        let is_type = live == Live::ContentType;
-        match &mut self.marked {
-            // A type may be empty, and then so is the element.
-            Some(marked) if is_type => {
-                marked.push(live);
-                out.push(MARK);
-                return Ok(());
-            }
-            _ if is_type && row.content_type()?.is_none_or(str::is_empty) => {
-                let _ = write!(out, "<D:{local}/>");
-                return Ok(());
-            }
-            _ => {}
+        // A type may be empty, and then so is the element: its value is all of it.
+        let is_whole = live == Live::ContentType;
+        if !is_whole {
+            let _ = write!(out, "<D:{local}>");
         }
-        out.push_str("<D:");
-        out.push_str(local);
-        out.push('>');
         match &mut self.marked {
             Some(marked) => {
                 marked.push(live);
@@ -264,20 +251,20 @@ impl<'v> Rows<'v> {
             }
             None => self.value(out, row, live)?,
         }
-        out.push_str("</D:");
-        out.push_str(local);
-        out.push('>');
+        if !is_whole {
+            let _ = write!(out, "</D:{local}>");
+        }
         Ok(())
     }
 
-    /// Writes the text of a property.
+    /// Writes the text of a property, or all of it where the text may be empty.
     fn value(&mut self, out: &mut String, row: &Member<'_>, live: Live) -> Result<()> {
         match live {
             Live::CreationDate => self.dates.push_iso(out, row.created_ms()?),
             Live::LastModified => self.dates.push_http(out, row.mtime_ms()?),
             Live::DisplayName => out.push_str(&escape_text(row.name)),
             Live::ContentLength => push_number(out, row.size()?),
-            Live::ContentType => out.push_str(&escape_text(row.content_type()?.unwrap_or_default())),
+            Live::ContentType => push_content_type(out, row.content_type()?.unwrap_or_default()),
             Live::ETag => {
                 let etag = row.etag()?;
                 out.push('"');
@@ -297,6 +284,17 @@ impl<'v> Rows<'v> {
 
 fn push_number(out: &mut String, number: impl itoa::Integer) {
     out.push_str(itoa::Buffer::new().format(number));
+}
+
+/// The whole property.
+fn push_content_type(out: &mut String, text: &str) {
+    if text.is_empty() {
+        out.push_str("<D:getcontenttype/>");
+        return;
+    }
+    out.push_str("<D:getcontenttype>");
+    out.push_str(&escape_text(text));
+    out.push_str("</D:getcontenttype>");
 }
 
 fn push_href(out: &mut String, href: Href<'_>, name_is_plain: bool) {

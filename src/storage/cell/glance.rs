@@ -3,14 +3,59 @@
 
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
 
 use super::now::{READ, place};
 use super::{Cell, IDLE_READERS, View};
+use crate::base::id::ResourceId;
 use crate::base::path::ResourcePath;
+use crate::storage::database::Resource;
 use crate::storage::database::cell_box::Lookup;
+use crate::storage::error::Result;
 use crate::storage::tree;
 
+/// Collections of which members may be kept, in all cells together: some megabytes.
+const COLLECTIONS: usize = 64;
+
+/// A collection that was listed, and the change sequence of its cell at that moment.
+struct Listed {
+    /// Inode and number.
+    cell: (u64, i64),
+    collection: ResourceId,
+    seq: i64,
+    /// Kept once it was listed twice without a change of the cell in between.
+    members: Option<Arc<[Resource]>>,
+}
+
+/// The one that was listed last comes last.
+static LISTED: Mutex<Vec<Listed>> = Mutex::new(Vec::new());
+
 impl Cell {
+    /// The members of a collection, in the order of their names' bytes, where nothing in the cell has changed since they were
+    /// listed: every change that a listing could show gives the cell another change sequence, in the same transaction.
+    pub fn known_members(&self, view: &View<'_>, collection: &Resource) -> Result<Option<Arc<[Resource]>>> {
+        let Ok(mut listed) = LISTED.try_lock() else { return Ok(None) };
+        let cell = (self.core.inode, self.core.number);
+        let seq = view.change_seq()?;
+        let found = listed.iter().rposition(|known| known.collection == collection.id && known.cell == cell);
+        let mut known = match found {
+            Some(at) => listed.remove(at),
+            None => Listed { cell, collection: collection.id, seq: -1, members: None },
+        };
+        if known.seq != seq {
+            known.members = None;
+            known.seq = seq;
+        } else if known.members.is_none() && !collection.is_file() {
+            known.members = Some(view.all_children(collection.id)?.into());
+        }
+        let members = known.members.clone();
+        if listed.len() >= COLLECTIONS {
+            listed.remove(0);
+        }
+        listed.push(known);
+        Ok(members)
+    }
+
     fn was_read_lately(&self, box_name: &str, path: &ResourcePath) -> bool {
         let fingerprint = self.fingerprint(box_name, path);
         READ[place(fingerprint)].load(Relaxed) == fingerprint
