@@ -16,7 +16,7 @@ pub mod representation;
 pub mod request;
 pub mod request_body;
 pub mod response;
-mod share;
+pub(crate) mod share;
 pub mod state;
 pub mod store_problem;
 

@@ -5,6 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
+pub mod dates;
+
+/// The last millisecond of the year 9999, after which no text form goes on.
+const LAST_MS: i64 = 253_402_300_799_999;
+
 /// Now, in milliseconds since 1970.
 pub fn now_ms() -> i64 {
     now_us() / 1000
@@ -34,9 +39,9 @@ pub fn creation_date(ms: i64) -> String {
     text
 }
 
-/// `Wed, 01 May 2024 10:20:30 GMT`.
+/// `Wed, 01 May 2024 10:20:30 GMT`; what is before 1970 or after 9999 becomes the nearest that is not.
 pub fn http_date(ms: i64) -> String {
-    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(ms.max(0) as u64))
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(ms.clamp(0, LAST_MS) as u64))
 }
 
 /// Reads an HTTP date as milliseconds since 1970.

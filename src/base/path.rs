@@ -205,6 +205,30 @@ pub fn decode_segment(encoded: &str) -> Result<Segment, NameError> {
     Segment::new(name.into_owned())
 }
 
+/// What is escaped in a URL path segment or in XML, though it is printed ASCII.
+const ESCAPED: &[u8] = b"\"#%/<>?[\\]^`{|}&";
+
+/// Which bytes stand for themselves in both.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0x21;
+    while byte < 0x7f {
+        plain[byte] = true;
+        byte += 1;
+    }
+    let mut i = 0;
+    while i < ESCAPED.len() {
+        plain[ESCAPED[i] as usize] = false;
+        i += 1;
+    }
+    plain
+};
+
+/// Whether a name is the same as a URL path segment and as a text in XML.
+pub fn is_plain(name: &str) -> bool {
+    name.bytes().all(|byte| PLAIN[usize::from(byte)])
+}
+
 /// Encodes one name as a URL path segment.
 pub fn encode_segment(name: &str) -> String {
     utf8_percent_encode(name, SEGMENT).to_string()
@@ -245,6 +269,15 @@ mod tests {
     fn new_names_are_nfc() {
         let nfd = Segment::new("e\u{301}").expect("a segment");
         assert_eq!(NewName::new(&nfd).expect("a name").as_str(), "\u{e9}");
+    }
+
+    #[test]
+    fn a_plain_name_needs_no_encoding() {
+        for c in (0..=0x17f).filter_map(char::from_u32) {
+            let name = format!("a{c}b");
+            let unchanged = encode_segment(&name) == name && crate::base::xml::escape_text(&name) == name;
+            assert_eq!(is_plain(&name), unchanged, "{name:?}");
+        }
     }
 
     proptest! {

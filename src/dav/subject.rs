@@ -69,23 +69,29 @@ impl DavRequest {
 
     /// Finds the cell and the box, and who asks.
     pub(super) fn admit(&self) -> Result<Subject, Problem> {
-        let Named { cell, box_name, path } = &self.named;
+        let Named { cell, box_name, .. } = &self.named;
         let box_url = self.asked.cell_box(cell, box_name);
         let failed = |e| Problem::of_store(e, &box_url);
         let opened = self.unit.cell(cell).map_err(failed)?;
         let cell_box = opened.find_box(box_name).map_err(failed)?;
         let cell_box = cell_box.ok_or_else(|| failed(Error::BoxMissing))?;
         let access = self.access_in(&opened)?;
-        Ok(Subject {
+        Ok(self.subject(opened, cell_box, access))
+    }
+
+    /// What the request is about, in a cell and a box that have been found.
+    pub(super) fn subject(&self, cell: Arc<Cell>, cell_box: CellBox, access: Access) -> Subject {
+        let Named { box_name, path, .. } = &self.named;
+        Subject {
             method: self.method.clone(),
             access,
-            cell: opened,
+            cell,
             cell_box,
             box_name: box_name.clone(),
             path: path.clone(),
             url: self.url(),
             asked: self.asked.clone(),
-        })
+        }
     }
 }
 

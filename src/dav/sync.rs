@@ -4,8 +4,7 @@
 //! them. A token that cannot be honoured (of another collection or incarnation of the cell, from the future, from a time whose
 //! removed names are forgotten, or from before a collection was replaced by another thing of its name, with `infinite`) is refused, and the client begins anew.
 
-use std::io::Write;
-
+use super::answer::Sink;
 use super::propfind::listing::Listing;
 use super::propfind::wanted::Wanted;
 use super::subject::Subject;
@@ -59,7 +58,7 @@ impl SyncRequest {
 }
 
 /// Writes the answer for a collection that is there.
-pub(super) fn answer(subject: &Subject, root: &Element, out: &mut impl Write) -> Result<(), Problem> {
+pub(super) fn answer(subject: &Subject, root: &Element, out: &mut impl Sink) -> Result<(), Problem> {
     let asked = SyncRequest::of(root)?;
     let (cell, name, path) = (&subject.cell, &subject.box_name, &subject.path);
     let lookup = match asked.level {

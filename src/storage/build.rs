@@ -11,7 +11,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::cell::{Cell, Core};
+use tokio::sync::oneshot;
+
+use super::cell::{Cell, Core, received};
 use super::database::property::Property;
 use super::database::resource::{HAS_PROPERTIES, Resource};
 use super::error::{Error, Result};
@@ -21,8 +23,9 @@ use crate::base::id::ResourceId;
 
 /// Rows that are written in one transaction.
 pub const CHUNK: usize = 1000;
-/// Bytes after which a sync begins.
+/// Bytes after which a sync begins, at most and at least.
 const MUCH: u64 = 64 << 20;
+const LITTLE: u64 = 8 << 20;
 /// Directories kept open.
 const OPEN_FOLDERS: usize = 256;
 
@@ -42,6 +45,8 @@ pub struct BuildTree {
     at_once: Option<OwnedFd>,
     /// Bytes written since a sync was begun.
     written: AtomicU64,
+    /// Bytes after which the next is.
+    much: u64,
     syncing: Arc<AtomicBool>,
     folders: Mutex<HashMap<String, Arc<OwnedFd>>>,
 }
@@ -67,7 +72,12 @@ impl BuildTree {
         let core = cell.core.clone();
         let at_once = core.syncs_whole.then(|| tree::open_dir(core.dir.as_fd(), "staging").ok()).flatten();
         let (written, syncing, folders) = (AtomicU64::new(0), Arc::default(), Mutex::default());
-        Self { core, name, at_once, written, syncing, folders }
+        Self { core, name, at_once, written, much: MUCH, syncing, folders }
+    }
+
+    /// Says how many bytes will be written: the sooner most of them are on their way to the disk, the shorter is the wait at the end.
+    pub(crate) fn expect(&mut self, bytes: u64) {
+        self.much = (bytes / 3).clamp(LITTLE, MUCH);
     }
 
     /// The name below `staging/`.
@@ -75,7 +85,8 @@ impl BuildTree {
         &self.name
     }
 
-    fn folder(&self, path: &str) -> Result<Arc<OwnedFd>> {
+    /// A directory of the tree.
+    pub(crate) fn folder(&self, path: &str) -> Result<Arc<OwnedFd>> {
         let open = || self.folders.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(fd) = open().get(path) {
             return Ok(fd.clone());
@@ -114,6 +125,12 @@ impl BuildTree {
         Ok(NewFile { tree: self, file, path })
     }
 
+    /// As [`Self::create`], in a directory of the tree.
+    pub(crate) fn create_in<'t>(&'t self, folder: &OwnedFd, name: &'t str) -> Result<NewFile<'t>> {
+        let file = self.core.disk.create(folder.as_fd(), name).map_err(Error::io("create", name))?;
+        Ok(NewFile { tree: self, file, path: name })
+    }
+
     /// Takes a file back.
     pub fn remove_file(&self, path: &str) -> Result<()> {
         let (parent, name) = tree::split(path);
@@ -123,7 +140,7 @@ impl BuildTree {
 
     /// Lets the disk begin, once much has been written.
     fn count(&self, bytes: u64) {
-        if self.written.fetch_add(bytes, Ordering::Relaxed) + bytes < MUCH || self.at_once.is_none() {
+        if self.written.fetch_add(bytes, Ordering::Relaxed) + bytes < self.much || self.at_once.is_none() {
             return;
         }
         if self.syncing.swap(true, Ordering::AcqRel) {
@@ -187,10 +204,19 @@ pub fn reserve_ids(cell: &Cell, count: usize) -> Result<ResourceId> {
 /// Writes rows in one transaction that need not be durable before what shows them is, and what else `also` writes.
 pub fn write_rows(
     cell: &Cell,
+    rows: Vec<NewRow>,
+    also: impl FnMut(&Context<'_>) -> Result<()> + Send + 'static,
+) -> Result<()> {
+    received(submit_rows(cell, rows, also).blocking_recv())
+}
+
+/// As [`write_rows`], without waiting for the answer.
+pub(crate) fn submit_rows(
+    cell: &Cell,
     mut rows: Vec<NewRow>,
     mut also: impl FnMut(&Context<'_>) -> Result<()> + Send + 'static,
-) -> Result<()> {
-    cell.change(HiddenChange(move |ctx: &Context<'_>| {
+) -> oneshot::Receiver<Result<()>> {
+    cell.submit(HiddenChange(move |ctx: &Context<'_>| {
         let now = ctx.tx.now_ms();
         for NewRow { row, properties } in &mut rows {
             row.stamp = ctx.tx.next_stamp();

@@ -31,6 +31,7 @@ use crate::base::path::{ResourcePath, Segment};
 use readers::Readers;
 
 mod content;
+mod glance;
 mod now;
 mod readers;
 

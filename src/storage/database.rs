@@ -10,6 +10,7 @@ pub mod changes;
 pub mod control;
 pub mod job;
 pub mod lock;
+pub mod member;
 pub mod migration;
 pub mod pending;
 pub mod property;
@@ -19,5 +20,6 @@ pub mod schema;
 pub mod taken;
 pub mod tx;
 
+pub use member::Member;
 pub use resource::{Kind, Resource};
 pub use tx::{Tx, View};

@@ -111,6 +111,17 @@ pub fn open_file_now(dir: BorrowedFd<'_>, path: &str) -> Option<(File, Stat)> {
     (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile).then(|| (fd.into(), stat))
 }
 
+/// The status of a directory, where every step of the path is in the kernel's memory; else nothing, as for any failure.
+pub fn stat_dir_now(dir: BorrowedFd<'_>, path: &str) -> Option<Stat> {
+    if path.len() > PIECE || OPENAT2_FORBIDDEN.load(Ordering::Relaxed) {
+        return None;
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV | ResolveFlags::CACHED;
+    let fd = rustix::fs::openat2(dir, path, flags, Mode::empty(), resolve).ok()?;
+    rustix::fs::fstat(&fd).ok()
+}
+
 /// Reads what the kernel holds in memory of a file; `WouldBlock` where that is nothing of this.
 pub fn read_now(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
     Ok(rustix::io::preadv2(file, &mut [io::IoSliceMut::new(buf)], offset, ReadWriteFlags::NOWAIT)?)
@@ -203,6 +214,11 @@ mod tests {
         }
         for bad in ["link", "none", "x/y", "../x"] {
             assert!(open_file_now(fd.as_fd(), bad).is_none(), "{bad}");
+        }
+        std::fs::create_dir(dir.path().join("d")).expect("a directory");
+        assert!(stat_dir_now(fd.as_fd(), "d").is_some());
+        for bad in ["link", "none", "x", ".."] {
+            assert!(stat_dir_now(fd.as_fd(), bad).is_none(), "{bad}");
         }
     }
 

@@ -44,10 +44,7 @@ impl Body {
     /// A body that a blocking writer fills in frames of 64 KiB while it is sent. It fails unless the writer is finished.
     pub fn written() -> (BodyWriter, Self) {
         let (sender, receiver) = mpsc::channel(WAITING);
-        (
-            BodyWriter { sender, buffer: BytesMut::with_capacity(FRAME) },
-            Self::stream(Written { receiver: Some(receiver) }),
-        )
+        (BodyWriter { sender, buffer: BytesMut::new() }, Self::stream(Written { receiver: Some(receiver) }))
     }
 }
 
@@ -113,12 +110,17 @@ impl BodyWriter {
         self.send(Piece::End)
     }
 
+    /// Sends bytes as they are, behind those that were written.
+    pub fn give(&mut self, bytes: Bytes) -> io::Result<()> {
+        self.send_buffer()?;
+        if bytes.is_empty() { Ok(()) } else { self.send(Piece::Data(bytes)) }
+    }
+
     fn send_buffer(&mut self) -> io::Result<()> {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let frame = self.buffer.split().freeze();
-        self.buffer.reserve(FRAME);
+        let frame = std::mem::take(&mut self.buffer).freeze();
         self.send(Piece::Data(frame))
     }
 
@@ -138,6 +140,9 @@ impl BodyWriter {
 
 impl Write for BodyWriter {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        if self.buffer.capacity() == 0 {
+            self.buffer.reserve(FRAME);
+        }
         self.buffer.extend_from_slice(data);
         if self.buffer.len() >= FRAME {
             self.send_buffer()?;

@@ -13,17 +13,17 @@ static BODIES: AtomicUsize = AtomicUsize::new(0);
 
 /// A body that is on its way, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Share(());
+pub(crate) struct Share(());
 
 impl Share {
-    pub(super) fn take() -> Self {
+    pub(crate) fn take() -> Self {
         BODIES.fetch_add(1, Relaxed);
         Self(())
     }
 
     /// The size of one of its buffers: `most` while there are few bodies.
     #[allow(clippy::unused_self, reason = "whoever asks is one of them")]
-    pub(super) fn of(&self, most: usize) -> usize {
+    pub(crate) fn of(&self, most: usize) -> usize {
         size(BODIES.load(Relaxed), most)
     }
 }

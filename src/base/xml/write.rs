@@ -33,6 +33,10 @@ pub fn escape_attribute(value: &str) -> Cow<'_, str> {
 }
 
 fn escape(text: &str, replacement: impl Fn(char) -> Option<&'static str>) -> Cow<'_, str> {
+    // Most texts are printed ASCII without anything that is ever escaped.
+    if text.bytes().all(|b| matches!(b, b' '..=b'~') && !matches!(b, b'&' | b'<' | b'>' | b'"')) {
+        return Cow::Borrowed(text);
+    }
     let Some(first) = text.find(|c| replacement(c).is_some()) else { return Cow::Borrowed(text) };
     let mut out = String::with_capacity(text.len() + 16);
     out.push_str(&text[..first]);

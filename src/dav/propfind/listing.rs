@@ -1,16 +1,18 @@
 //! The walk of a PROPFIND: the resource, its members, and where wanted everything below, from one read transaction.
 
-use std::io::Write;
+use std::sync::Arc;
 
 use super::lists::Lists;
 use super::locks::Locks;
-use super::row::Rows;
+use super::row::{Href, Rows};
 use super::wanted::Wanted;
 use crate::base::path::encode_segment;
+use crate::base::xml::escape_text;
+use crate::dav::answer::Sink;
 use crate::dav::subject::Subject;
 use crate::dav::xml::{MULTISTATUS, MULTISTATUS_END};
 use crate::storage::database::cell_box::Lookup;
-use crate::storage::database::{Resource, View};
+use crate::storage::database::{Member, Resource, View};
 use crate::storage::{Error, Result};
 
 mod changes;
@@ -21,13 +23,19 @@ use sight::Sight;
 /// Rows of a collection read at once in a walk of the whole tree.
 const PAGE: usize = 500;
 
+/// What the response of a resource rarely exceeds, in bytes.
+const RESPONSE: usize = 1 << 10;
+
 pub(in crate::dav) struct Listing<'v> {
     rows: Rows<'v>,
     top: Resource,
     url: String,
     /// Collections above the top.
     above: usize,
-    buffer: String,
+    /// The members of the top, where they are known already.
+    members: Option<Arc<[Resource]>>,
+    /// What was written and not handed on.
+    text: String,
 }
 
 /// A collection of which members are still to be listed.
@@ -71,44 +79,60 @@ impl<'v> Listing<'v> {
             // While a box is being installed its root has another name.
             top.name.clone_from(&lookup.cell_box.name);
         }
-        Ok(Self { rows, top, url, above, buffer: String::new() })
+        Ok(Self { rows, top, url, above, members: None, text: String::new() })
+    }
+
+    /// Spares reading the members of the top from rows of this moment.
+    pub(super) fn knowing(mut self, members: Option<Arc<[Resource]>>) -> Self {
+        self.members = members;
+        self
     }
 
     /// Writes the whole document; `depth` levels below the top are listed.
-    pub(super) fn write(mut self, out: &mut impl Write, depth: usize) -> Result<()> {
-        send(out, MULTISTATUS)?;
+    pub(super) fn write(mut self, out: &mut impl Sink, depth: usize) -> Result<()> {
         let (top, url) = (self.top.clone(), self.url.clone());
-        self.row(out, &url, &top)?;
-        if depth == 1 && !top.is_file() {
+        let lists = depth > 0 && !top.is_file();
+        let members = if lists { top.children.max(0) as usize } else { 0 };
+        self.text.reserve(members.saturating_add(2).saturating_mul(RESPONSE).min(out.piece() + RESPONSE));
+        self.text.push_str(MULTISTATUS);
+        self.row(out, Href { base: &escape_text(&url), name: "" }, &Member::from(&top))?;
+        if lists && depth == 1 {
             self.members(out, &url, &top)?;
-        } else if depth > 1 && !top.is_file() {
+        } else if lists {
             self.tree(out, url, top, depth)?;
         }
-        send(out, MULTISTATUS_END)
+        self.text.push_str(MULTISTATUS_END);
+        self.hand_on(out)
     }
 
-    fn row(&mut self, out: &mut impl Write, url: &str, row: &Resource) -> Result<()> {
-        self.buffer.clear();
-        self.rows.write(&mut self.buffer, url, row)?;
-        send(out, &self.buffer)
+    fn row(&mut self, out: &mut impl Sink, href: Href<'_>, row: &Member<'_>) -> Result<()> {
+        self.rows.write(&mut self.text, href, row)?;
+        if self.text.len() >= out.piece() {
+            self.hand_on(out)?;
+            self.text.reserve(out.piece() + RESPONSE);
+        }
+        Ok(())
     }
 
-    fn members(&mut self, out: &mut impl Write, url: &str, collection: &Resource) -> Result<()> {
+    fn hand_on(&mut self, out: &mut impl Sink) -> Result<()> {
+        out.give(&mut self.text).map_err(Error::io("send", "a listing"))
+    }
+
+    fn members(&mut self, out: &mut impl Sink, url: &str, collection: &Resource) -> Result<()> {
         self.rows.enter(url.to_owned(), collection)?;
         let view = self.rows.view;
-        let mut href = format!("{url}/");
-        let base = href.len();
-        view.children(collection.id, |row| {
-            if !self.rows.sight.reaches(&row)? {
-                return Ok(());
-            }
-            href.truncate(base);
-            href.push_str(&encode_segment(&row.name));
-            self.row(out, &href, &row)
-        })
+        let base = members_base(url);
+        let known = self.members.take();
+        let mut each = |row: &Member<'_>| {
+            if self.rows.reaches(row)? { self.row(out, Href { base: &base, name: row.name }, row) } else { Ok(()) }
+        };
+        match known {
+            Some(known) => known.iter().try_for_each(|row| each(&row.into())),
+            None => view.members(collection.id, each),
+        }
     }
 
-    fn tree(&mut self, out: &mut impl Write, url: String, top: Resource, depth: usize) -> Result<()> {
+    fn tree(&mut self, out: &mut impl Sink, url: String, top: Resource, depth: usize) -> Result<()> {
         let mut open = vec![Open { collection: top, url, after: String::new(), entered: false, level: 0 }];
         while let Some(mut at) = open.pop() {
             if !at.entered {
@@ -122,14 +146,16 @@ impl<'v> Listing<'v> {
             // Members are listed before what is below them; the lists of this level hold for all of the page.
             self.rows.leave_to(self.above + level);
             let mut below = Vec::new();
+            let base = members_base(&at.url);
             for row in page {
                 at.after.clone_from(&row.name);
-                if !self.rows.sight.reaches(&row)? {
+                let member = Member::from(&row);
+                if !self.rows.reaches(&member)? {
                     continue;
                 }
-                let url = member_url(&at.url, &row);
-                self.row(out, &url, &row)?;
+                self.row(out, Href { base: &base, name: &row.name }, &member)?;
                 if !row.is_file() && level < depth {
+                    let url = member_url(&at.url, &row);
                     below.push(Open { collection: row, url, after: String::new(), entered: false, level });
                 }
             }
@@ -146,6 +172,9 @@ fn member_url(url: &str, row: &Resource) -> String {
     format!("{url}/{}", encode_segment(&row.name))
 }
 
-fn send(out: &mut impl Write, text: &str) -> Result<()> {
-    out.write_all(text.as_bytes()).map_err(Error::io("send", "a listing"))
+/// What the URLs of the members of a collection begin with, as it stands in XML.
+fn members_base(url: &str) -> String {
+    let mut base = escape_text(url).into_owned();
+    base.push('/');
+    base
 }

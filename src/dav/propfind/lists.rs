@@ -11,7 +11,7 @@ use crate::domain::acl::{
 use crate::storage::Result;
 use crate::storage::database::cell_box::CellBox;
 use crate::storage::database::control::ObjectKind;
-use crate::storage::database::{Resource, View};
+use crate::storage::database::{Member, Resource, View};
 
 /// One entry with the name that its role has now.
 struct Entry {
@@ -54,7 +54,7 @@ impl<'v> Lists<'v> {
 
     /// Goes down into a collection.
     pub(super) fn enter(&mut self, url: String, collection: &Resource) -> Result<()> {
-        let (_, entries) = self.own(collection)?;
+        let entries = if collection.has_acl() { self.own(collection.id)?.1 } else { Vec::new() };
         self.above.push((url, entries));
         self.plain = None;
         Ok(())
@@ -69,9 +69,9 @@ impl<'v> Lists<'v> {
     }
 
     /// The element `acl` of a resource in the collection that was entered last.
-    pub(super) fn write(&mut self, out: &mut String, row: &Resource) -> Result<()> {
+    pub(super) fn write(&mut self, out: &mut String, row: &Member<'_>) -> Result<()> {
         if row.has_acl() {
-            let (authz, entries) = self.own(row)?;
+            let (authz, entries) = self.own(row.id()?)?;
             out.push_str(&self.render(authz, &entries));
             return Ok(());
         }
@@ -101,11 +101,8 @@ impl<'v> Lists<'v> {
         acl_xml(&acl, Form::Prefixed)
     }
 
-    fn own(&mut self, row: &Resource) -> Result<(Option<SchemaAuthz>, Vec<Entry>)> {
-        if !row.has_acl() {
-            return Ok((None, Vec::new()));
-        }
-        let acl = self.view.acl(row.id)?;
+    fn own(&mut self, id: ResourceId) -> Result<(Option<SchemaAuthz>, Vec<Entry>)> {
+        let acl = self.view.acl(id)?;
         let mut entries = Vec::with_capacity(acl.aces.len());
         for ace in acl.aces {
             let privileges = Privileges::from_bits(ace.privileges as u64);

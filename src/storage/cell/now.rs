@@ -14,25 +14,30 @@ use crate::storage::database::Resource;
 use crate::storage::tree;
 
 /// Fingerprints of what was read last; each has one place.
-static READ: [AtomicU64; 4096] = [const { AtomicU64::new(0) }; 4096];
+pub(super) static READ: [AtomicU64; 4096] = [const { AtomicU64::new(0) }; 4096];
+
+/// Where the fingerprint has its place.
+pub(super) fn place(fingerprint: u64) -> usize {
+    fingerprint as usize >> 1 & (READ.len() - 1)
+}
 
 impl Cell {
-    fn fingerprint(&self, box_name: &str, path: &ResourcePath) -> u64 {
+    pub(super) fn fingerprint(&self, box_name: &str, path: &ResourcePath) -> u64 {
         let mut hasher = DefaultHasher::new();
         (self.core.inode, self.core.number, box_name, path.segments()).hash(&mut hasher);
         hasher.finish() | 1
     }
 
-    /// Remembers that a file was read.
+    /// Remembers that a file was read, or that a resource was listed.
     pub fn was_read(&self, box_name: &str, path: &ResourcePath) {
         let fingerprint = self.fingerprint(box_name, path);
-        READ[fingerprint as usize >> 1 & (READ.len() - 1)].store(fingerprint, Relaxed);
+        READ[place(fingerprint)].store(fingerprint, Relaxed);
     }
 
     /// As [`Cell::open_content_if`], where that takes no waiting; else nothing, which says nothing about the file.
     pub fn open_content_now(&self, box_name: &str, path: &ResourcePath, may: Leave<'_>) -> Option<Content> {
         let fingerprint = self.fingerprint(box_name, path);
-        if READ[fingerprint as usize >> 1 & (READ.len() - 1)].load(Relaxed) != fingerprint {
+        if READ[place(fingerprint)].load(Relaxed) != fingerprint {
             return None;
         }
         let moment = self.core.changes.now();

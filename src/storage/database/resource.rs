@@ -21,7 +21,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn from_column(value: i64) -> Self {
+    pub(super) fn from_column(value: i64) -> Self {
         match value {
             1 => Self::Collection,
             3 => Self::OData,

@@ -2,11 +2,13 @@
 
 use std::os::unix::fs::FileExt as _;
 
+use self::fill::Fill;
+use self::originals::Originals;
 use super::delete::park;
 use super::move_to::{MoveOutcome, Place, destination};
 use super::{Guard, check_quota, member_path};
 use crate::base::id::ResourceId;
-use crate::storage::build::{self, BuildTree, NewRow};
+use crate::storage::build::{BuildTree, NewRow};
 use crate::storage::cell::{Cell, Version};
 use crate::storage::database::View;
 use crate::storage::database::acl::Acl;
@@ -17,9 +19,11 @@ use crate::storage::database::resource::{HAS_ACL, HAS_PROPERTIES, Kind, Resource
 use crate::storage::database::schema::PARENT_HIDDEN;
 use crate::storage::error::{Error, Result};
 use crate::storage::generation::Pin;
-use crate::storage::sparse;
 use crate::storage::stage::{self, Staged};
 use crate::storage::writer::{Change, Context, Decision, Footprint, Operation};
+
+mod fill;
+mod originals;
 
 /// How much of the source is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,17 +36,8 @@ pub enum Extent {
     TreeAndLists,
 }
 
-/// One resource of the source, with its properties, as of the moment of the copy.
-struct Original {
-    row: Resource,
-    /// Position of the parent among the originals; the root has itself.
-    parent: usize,
-    path: String,
-    attachments: Attachments,
-}
-
 /// What hangs on a resource's number.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Attachments {
     properties: Vec<Property>,
     list: Acl,
@@ -57,6 +52,10 @@ impl Attachments {
             list.aces.retain(|ace| ace.role.is_none());
         }
         Ok(Self { properties, list })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.properties.is_empty() && self.list == Acl::default()
     }
 
     /// A row that will have them; its list goes to `lists`.
@@ -107,8 +106,8 @@ pub fn copy(
         return copy_file(source, from, target, to, overwrite, extent, guard);
     }
     let pin = Pin::new(source, from.cell_box.id)?;
-    let originals = collect(source, from, extent)?;
-    let bytes = originals.iter().map(|o| o.row.bytes()).sum();
+    let originals = Originals::of(source, from, extent)?;
+    let bytes = originals.bytes();
     if !overwrite {
         target.check_room(bytes)?;
     }
@@ -125,33 +124,6 @@ pub fn copy(
     hidden.placed = true;
     drop(pin);
     Ok(outcome)
-}
-
-/// The rows of a subtree from one read transaction, parents before children.
-fn collect(cell: &Cell, from: &Lookup, extent: Extent) -> Result<Vec<Original>> {
-    let id = from.nearest().id;
-    let top = from.disk_path();
-    cell.read(|v| {
-        let mut row = v.resource(id)?.ok_or(Error::Missing)?;
-        if extent == Extent::Alone {
-            row.children = 0;
-        }
-        let attachments = Attachments::of(v, &row, extent)?;
-        let mut found = vec![Original { row, parent: 0, path: top, attachments }];
-        let mut at = 0;
-        while extent != Extent::Alone && at < found.len() {
-            if !found[at].row.is_file() {
-                let (parent, path) = (found[at].row.id, found[at].path.clone());
-                v.children(parent, |row| {
-                    let attachments = Attachments::of(v, &row, extent)?;
-                    found.push(Original { path: format!("{path}/{}", row.name), row, parent: at, attachments });
-                    Ok(())
-                })?;
-            }
-            at += 1;
-        }
-        Ok(found)
-    })
 }
 
 fn copy_file(
@@ -318,9 +290,9 @@ fn appear(
     Ok(decision.with(MoveOutcome { created, resource: row }))
 }
 
-/// Writes rows with their lists.
-fn write(target: &Cell, rows: Vec<NewRow>, lists: Vec<(ResourceId, Acl)>) -> Result<()> {
-    build::write_rows(target, rows, move |ctx| lists.iter().try_for_each(|(id, list)| ctx.tx.set_acl(*id, list)))
+/// What writes access control lists along with the rows that they are for.
+fn lists_of(lists: Vec<(ResourceId, Acl)>) -> impl FnMut(&Context<'_>) -> Result<()> + Send + 'static {
+    move |ctx| lists.iter().try_for_each(|(id, list)| ctx.tx.set_acl(*id, list))
 }
 
 impl<'c> Hidden<'c> {
@@ -329,48 +301,13 @@ impl<'c> Hidden<'c> {
     }
 
     /// Copies content and rows.
-    fn fill(&mut self, source: &Cell, originals: &[Original]) -> Result<()> {
-        let target = self.cell;
-        let first = build::reserve_ids(target, originals.len())?;
-        let top = originals.first().map_or(0, |o| o.path.len());
-        let below = |o: &Original| o.path[top..].trim_start_matches('/').to_owned();
-        let mut folders = Vec::new();
-        let mut rows = Vec::with_capacity(build::CHUNK);
-        let mut lists = Vec::new();
-        for (i, o) in originals.iter().enumerate() {
-            let path = below(o);
-            let id = first + i as i64;
-            let parent = if i == 0 { PARENT_HIDDEN } else { first + o.parent as i64 };
-            let name = if i == 0 { self.tree.name().to_owned() } else { o.row.name.clone() };
-            let row = Resource { parent, name, id, flags: 0, version: 1, ..o.row.clone() };
-            let row = self.materialise(source, o, row, &path)?;
-            if !row.is_file() {
-                folders.push(path);
-            }
-            rows.push(o.attachments.with(row, &mut lists));
-            if rows.len() == build::CHUNK {
-                write(target, std::mem::take(&mut rows), std::mem::take(&mut lists))?;
-            }
-        }
-        write(target, rows, lists)?;
+    fn fill(&mut self, source: &Cell, originals: &Originals) -> Result<()> {
+        self.tree.expect(originals.bytes().max(0) as u64);
+        let root = Fill::run(source, self.cell, &self.tree, originals)?;
+        let folders: Vec<_> = originals.folders.iter().map(|folder| originals.below(folder)).collect();
         self.tree.sync(folders.iter().map(String::as_str))?;
-        self.root = Some(first);
+        self.root = Some(root);
         Ok(())
-    }
-
-    /// Makes one directory or file at its path in the new tree.
-    fn materialise(&self, source: &Cell, original: &Original, row: Resource, path: &str) -> Result<Resource> {
-        if !row.is_file() {
-            let ino = if path.is_empty() { self.tree.look_at_folder("")?.0 } else { self.tree.make_folder(path)? };
-            return Ok(Resource { ino, dir_mtime_ns: 0, ..row });
-        }
-        let from = source
-            .open_version(&Version::of(&original.row), &original.path)?
-            .ok_or_else(|| Error::Inconsistent(format!("{} was removed by hand", original.path)))?;
-        let file = self.tree.create(path)?;
-        sparse::copy(&from, file.file(), row.size as u64).map_err(Error::io("copy", row.name.clone()))?;
-        let identity = file.finish()?;
-        Ok(Resource { ino: identity.ino, size: identity.size, mtime_ns: identity.mtime_ns, ..row })
     }
 }
 

@@ -1,7 +1,11 @@
 //! PROPFIND.
 
+use cellar::base::path::encode_segment;
+
 use super::{Drive, multistatus, on};
-use crate::client::Reply;
+use crate::access::World;
+use crate::client::{Reply, Request};
+use crate::harness::TOKEN;
 
 fn tree() -> Drive {
     let drive = Drive::new();
@@ -159,4 +163,117 @@ fn hrefs_begin_with_the_public_url() {
     assert_eq!(drive.propfind("b", "1")[1].href, "https://drive.example/c/b/f");
     let moved = drive.send(on("MOVE", "b/f").header("Destination", "https://drive.example/c/b/g")).expect(201);
     assert_eq!(moved.header("location"), Some("https://drive.example/c/b/g"));
+}
+
+/// The responses of a multistatus as they stand in it, by their URLs.
+fn responses(text: &str) -> Vec<String> {
+    text.split("<D:response>").skip(1).map(|r| r.split("</D:response>").next().expect("its end").to_owned()).collect()
+}
+
+#[test]
+fn a_member_with_something_of_its_own_is_told_as_its_siblings_are() {
+    let drive = Drive::new();
+    drive.mkcol("b/d").expect(201);
+    let names = ["plain.txt", "a & b", "Zürich #1 100%.bin", "x'y"];
+    for name in names {
+        drive.send(on("PUT", &format!("b/d/{}", encode_segment(name))).body(name)).expect(201);
+    }
+    drive.mkcol("b/d/folder").expect(201);
+    let more = "<D:prop><D:getetag/><D:sync-token/><D:current-user-privilege-set/><D:displayname/><D:resourcetype/>\
+                <D:getcontenttype/><D:creationdate/><x:none/></D:prop>";
+    for inner in ["<D:allprop/>", "<D:propname/>", more] {
+        let body = format!("<D:propfind xmlns:D=\"DAV:\" xmlns:x=\"urn:x\">{inner}</D:propfind>");
+        let ask =
+            || responses(drive.send(on("PROPFIND", "b/d").header("Depth", "1").body(body.clone())).expect(207).text());
+        let before = ask();
+        for name in names.iter().map(|name| encode_segment(name)).chain(["folder".to_owned()]) {
+            let path = format!("b/d/{name}");
+            drive.proppatch(&path, "<D:set><D:prop><x:mark>1</x:mark></D:prop></D:set>").expect(207);
+            let alone =
+                responses(drive.send(on("PROPFIND", &path).header("Depth", "0").body(body.clone())).expect(207).text());
+            let listed = ask();
+            let mine = |all: &[String]| {
+                all.iter().find(|r| r.contains(&format!("/{}</D:href>", name.replace('&', "&amp;")))).cloned()
+            };
+            let with_mark = mine(&listed).expect("it is listed");
+            assert_eq!(alone, std::slice::from_ref(&with_mark), "{name}");
+            assert_ne!(inner == more, with_mark.contains("mark"), "{with_mark}");
+            let mark = if inner == "<D:propname/>" {
+                "<n:mark xmlns:n=\"urn:x\"/>"
+            } else {
+                "<x:mark xmlns:x=\"urn:x\">1</x:mark>"
+            };
+            let without = with_mark.replace(mark, "");
+            let change = |text: &str| {
+                text.split("urn:x-cellar:sync:")
+                    .map(|t| t.trim_start_matches(|c| c != '<').to_owned())
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(change(&without), change(&mine(&before).expect("it was listed")));
+            drive.proppatch(&path, "<D:remove><D:prop><x:mark/></D:prop></D:remove>").expect(207);
+        }
+    }
+}
+
+#[test]
+fn a_listing_that_was_just_read_tells_what_has_changed_since() {
+    let drive = tree();
+    let list = || {
+        // More than once, because what was just read is answered in another way.
+        let listings: Vec<_> =
+            (0..3).map(|_| drive.send(on("PROPFIND", "b/a").header("Depth", "1")).expect(207)).collect();
+        assert!(
+            listings.iter().all(|l| l.text() == listings[0].text() && l.header("etag") == listings[0].header("etag"))
+        );
+        listings[0].text().to_owned()
+    };
+    let names = |text: &str| last_names(text);
+    let first = list();
+    assert_eq!(names(&first), ["a", "b", "f"]);
+    drive.put("b/a/g", "new").expect(201);
+    assert_eq!(names(&list()), ["a", "b", "f", "g"]);
+    drive.delete("b/a/b").expect(204);
+    assert_eq!(names(&list()), ["a", "f", "g"]);
+    std::fs::write(drive.on_disk("a/by hand"), b"12").expect("written");
+    assert_eq!(names(&list()), ["a", "by%20hand", "f", "g"]);
+    std::fs::remove_file(drive.on_disk("a/f")).expect("removed");
+    assert_eq!(names(&list()), ["a", "by%20hand", "g"]);
+    assert!(!list().contains("<D:activelock>"));
+    let lock = "<D:lockinfo xmlns:D=\"DAV:\"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>";
+    let token = drive.xml("LOCK", "b/a/g", lock).expect(200).header("lock-token").expect("a token").to_owned();
+    let locked = drive.send(on("PROPFIND", "b/a").header("Depth", "1")).expect(207).text().to_owned();
+    assert_eq!(locked.matches("<D:activelock>").count(), 1);
+    drive.send(on("UNLOCK", "b/a/g").header("Lock-Token", token)).expect(204);
+    assert!(!list().contains("<D:activelock>"));
+    drive.moves("b/a", "b/z").expect(201);
+    drive.send(on("PROPFIND", "b/a").header("Depth", "1")).expect(404);
+    drive.send(on("PROPFIND", "b/a").header("Depth", "0")).expect(404);
+}
+
+/// The last names of the URLs of a multistatus.
+fn last_names(text: &str) -> Vec<String> {
+    responses(text)
+        .iter()
+        .map(|r| r.split("</D:href>").next().and_then(|href| href.rsplit('/').next()).unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[test]
+fn a_listing_that_was_just_read_is_refused_to_who_may_no_longer_read_it() {
+    let world = World::new();
+    let user = world.user("ann", &["reader"]);
+    world.allow("b", &[("reader", &["read", "read-properties"])]);
+    let ask = |token: &str| {
+        let request = Request::new("PROPFIND", "/c/b").bearer(token).header("Depth", "1");
+        world.send(request)
+    };
+    for _ in 0..3 {
+        ask(&user).expect(207);
+    }
+    let seen = ask(&user).text().to_owned();
+    assert_ne!(seen, ask(TOKEN).expect(207).text(), "the administrator sees lists");
+    world.allow("b", &[]);
+    ask(&user).expect(403);
+    world.allow("b", &[("reader", &["read", "read-properties"])]);
+    assert_eq!(ask(&user).expect(207).text(), seen);
 }

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use crate::base::id::ResourceId;
 use crate::base::xml::{DAV, escape_text};
 use crate::dav::subject::Subject;
 use crate::domain::access::{At, Caller, Who};
@@ -41,13 +42,14 @@ impl<'v> Sight<'v> {
         Ok(Self { limits: Some((at, caller, lookup.cell_box.clone())), acls: hidden.is_none(), cell_url, user })
     }
 
-    /// Whether a member of something that is seen is seen too.
-    pub(super) fn reaches(&self, row: &Resource) -> Result<bool> {
-        let Some((at, caller, cell_box)) = self.limits.as_ref().filter(|_| row.has_acl()) else { return Ok(true) };
-        if at.list(row.id)?.require_schema.is_none() {
+    /// Whether a member, which has a list of its own, of something that is seen is seen too.
+    pub(in crate::dav::propfind) fn reaches(&self, view: &View<'_>, id: ResourceId) -> Result<bool> {
+        let Some((at, caller, cell_box)) = &self.limits else { return Ok(true) };
+        if at.list(id)?.require_schema.is_none() {
             return Ok(true);
         }
-        Ok(at.check_schema(caller, cell_box, std::slice::from_ref(row))?.is_none())
+        let Some(row) = view.resource(id)? else { return Ok(false) };
+        Ok(at.check_schema(caller, cell_box, &[row])?.is_none())
     }
 
     /// Writes one of the properties that speak of the caller and of privileges. `chain` leads from the box to the resource.
