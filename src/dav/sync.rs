@@ -4,6 +4,11 @@
 //! them. A token that cannot be honoured (of another collection or incarnation of the cell, from the future, from a time whose
 //! removed names are forgotten, or from before a collection was replaced by another thing of its name, with `infinite`) is refused, and the client begins anew.
 
+use std::fmt::{Display, Formatter};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::answer::Sink;
 use super::propfind::listing::Listing;
 use super::propfind::wanted::Wanted;
@@ -13,24 +18,17 @@ use crate::base::xml::{DAV, Element};
 use crate::storage::Error;
 use crate::storage::Result as Stored;
 use crate::storage::database::View;
-use crate::storage::database::changes::{Position, Since};
+use crate::storage::database::changes::{Place, Reach, Since};
 use crate::web::problem::{Code, Problem};
 
 /// What a token begins with: an absolute URI of a scheme that nobody resolves.
 const PREFIX: &str = "urn:x-cellar:sync:";
 
-/// How deep is looked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Level {
-    Members,
-    Tree,
-}
-
 /// The body of the request.
 struct SyncRequest {
     /// Empty at the beginning.
     token: String,
-    level: Level,
+    reach: Reach,
     limit: usize,
     wanted: Wanted,
 }
@@ -40,9 +38,9 @@ impl SyncRequest {
         let wrong = |what: &str| Problem::new(Code::XmlContent).because(what);
         let text = |element: &Element| element.text().trim().to_owned();
         let token = root.child(DAV, "sync-token").map(text).ok_or_else(|| wrong("no sync-token"))?;
-        let level = match root.child(DAV, "sync-level").map(text).as_deref() {
-            Some("1") => Level::Members,
-            Some("infinite") => Level::Tree,
+        let reach = match root.child(DAV, "sync-level").map(text).as_deref() {
+            Some("1") => Reach::Members,
+            Some("infinite") => Reach::Tree,
             _ => return Err(wrong("sync-level must be 1 or infinite")),
         };
         let limit = match root.child(DAV, "limit") {
@@ -53,7 +51,7 @@ impl SyncRequest {
             }
         };
         let wanted = root.child(DAV, "prop").map_or_else(|| Wanted::These(Vec::new()), Wanted::named_in);
-        Ok(Self { token, level, limit, wanted })
+        Ok(Self { token, reach, limit, wanted })
     }
 }
 
@@ -61,25 +59,20 @@ impl SyncRequest {
 pub(super) fn answer(subject: &Subject, root: &Element, out: &mut impl Sink) -> Result<(), Problem> {
     let asked = SyncRequest::of(root)?;
     let (cell, name, path) = (&subject.cell, &subject.box_name, &subject.path);
-    let lookup = match asked.level {
-        Level::Members => cell.refresh(name, path),
-        Level::Tree => cell.refresh_tree(name, path),
+    // A page that goes on takes the rows as they are: what was done by hand is looked for when a sync begins.
+    let lookup = match asked.reach {
+        _ if Page::goes_on(&asked.token) => cell.lookup(name, path),
+        Reach::Members => cell.refresh(name, path),
+        Reach::Tree => cell.refresh_tree(name, path),
     };
     let lookup = lookup.map_err(|e| subject.problem(e))?;
     let id = lookup.found().map(|row| row.id).ok_or_else(|| subject.problem(Error::Missing))?;
     let written = cell.read(|view| {
         let (now, since) = since(view, id, &asked.token)?;
-        let mut found = match asked.level {
-            Level::Members => view.changed_members(id, since)?,
-            Level::Tree => view.changed_below(id, since)?.ok_or_else(refusal)?,
-        };
-        let cut = found.len() > asked.limit;
-        found.truncate(asked.limit);
-        let token = match found.last().filter(|_| cut) {
-            Some(last) => page_token(view, id, last.position, since)?,
-            None => token(view, id, now)?,
-        };
-        Listing::new(view, subject, &lookup, &asked.wanted)?.write_changes(out, &found, cut, &token)
+        let found = view.changes(id, asked.reach, &since, asked.limit)?.ok_or_else(refusal)?;
+        let begin = token(view, id, found.rest(&since).map_or(now, |rest| rest.base))?;
+        let token = found.rest(&since).map_or(begin.clone(), |rest| format!("{begin}{}", Page(rest.told)));
+        Listing::new(view, subject, &lookup, &asked.wanted)?.write_changes(out, &found, &token)
     });
     written.map_err(|e| subject.problem(e))
 }
@@ -89,10 +82,39 @@ pub(super) fn token(view: &View<'_>, collection: ResourceId, seq: i64) -> Stored
     Ok(format!("{PREFIX}{}:{collection}:{seq}", view.meta_text("incarnation")?.unwrap_or_default()))
 }
 
-/// The token for what comes behind a position, in an answer that did not tell all.
-fn page_token(view: &View<'_>, collection: ResourceId, last: Position, since: Since) -> Stored<String> {
-    let begin = token(view, collection, last.seq)?;
-    Ok(format!("{begin}:{}:{}", last.id, since.buried_seq))
+/// How a token for the next page ends: the last thing that was told, as `:{path}` or `:{change}:{collection}:{path}`, the path in
+/// base64.
+struct Page(Place);
+
+impl Page {
+    /// Whether a token is one of these: it has more parts than one for a moment.
+    fn goes_on(token: &str) -> bool {
+        token.strip_prefix(PREFIX).is_some_and(|rest| rest.split(':').count() > 3)
+    }
+
+    fn read(parts: &[&str]) -> Option<Self> {
+        let names = |text: &str| -> Option<Vec<String>> {
+            let path = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+            Some(path.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect())
+        };
+        Some(Self(match parts {
+            [path] => Place::Walk(names(path)?),
+            [seq, parent, path] => {
+                Place::Change { seq: seq.parse().ok()?, parent: parent.parse().ok()?, names: names(path)? }
+            }
+            _ => return None,
+        }))
+    }
+}
+
+impl Display for Page {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let path = |names: &[String]| URL_SAFE_NO_PAD.encode(names.join("/"));
+        match &self.0 {
+            Place::Walk(names) => write!(f, ":{}", path(names)),
+            Place::Change { seq, parent, names } => write!(f, ":{seq}:{parent}:{}", path(names)),
+        }
+    }
 }
 
 /// Reads a token; also tells the change sequence of now.
@@ -102,16 +124,20 @@ fn since(view: &View<'_>, collection: ResourceId, text: &str) -> Stored<(i64, Si
         return Ok((now, Since::beginning(now)));
     }
     let begin = token(view, collection, 0)?;
-    let numbers = text.strip_prefix(begin.trim_end_matches('0')).ok_or_else(refusal)?;
-    let numbers: Vec<i64> = numbers.split(':').map(str::parse).collect::<Result<_, _>>().map_err(|_| refusal())?;
-    let since = match numbers[..] {
-        [seq] => Since { position: Position::after(seq), buried_seq: seq },
-        [seq, id, buried_seq] => Since { position: Position { seq, id }, buried_seq },
-        _ => return Err(refusal().into()),
+    let rest = text.strip_prefix(begin.trim_end_matches('0')).ok_or_else(refusal)?;
+    let (base, page) = rest.split_once(':').map_or((rest, None), |(base, page)| (base, Some(page)));
+    let base: i64 = base.parse().map_err(|_| refusal())?;
+    let told = match page {
+        None => Since::after(base).told,
+        Some(page) => Page::read(&page.split(':').collect::<Vec<_>>()).ok_or_else(refusal)?.0,
     };
+    let since = Since { base, told };
     let known = 0..=now;
-    let known = known.contains(&since.position.seq) && known.contains(&since.buried_seq);
-    if !known || !since.is_remembered(now) {
+    let at = match &since.told {
+        Place::Walk(_) => base,
+        Place::Change { seq, .. } => *seq,
+    };
+    if !known.contains(&base) || !(base..=now).contains(&at) || !since.is_remembered(now) {
         return Err(refusal().into());
     }
     Ok((now, since))

@@ -1,146 +1,251 @@
 //! What has changed in a collection since some moment: rows by their change sequence, and the names that were removed.
 //!
-//! Everything has a position in one order, and what changes again moves to its end. So a listing can stop anywhere and go on
-//! later, whatever has happened in between: nothing is missed, and nothing is told that has been overtaken.
+//! Everything has a place in one order, and what changes again moves to its end. So a listing can stop anywhere and go on
+//! later, whatever has happened in between: nothing is missed, and nothing is told that has been overtaken. Where nothing is known
+//! yet, a walk of the tree as of a change comes first, by path, and what has changed since then follows. Either way some of it
+//! costs about as much as what is told, not as what is left.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use rusqlite::params;
 
+use self::graves::Graves;
 use super::resource::Resource;
 use super::tx::{Tx, View};
 use crate::base::id::ResourceId;
-use crate::storage::error::Result;
+use crate::storage::error::{Error, Result};
+
+mod graves;
 
 /// Names that were removed are remembered for so many changes of their cell.
 const REMEMBERED: i64 = 1_000_000;
 
-/// A place in the order of all changes of a cell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Position {
-    pub seq: i64,
-    pub id: ResourceId,
-}
-
-impl Position {
-    /// After everything of a change.
-    pub fn after(seq: i64) -> Self {
-        Self { seq, id: ResourceId::MAX }
-    }
-}
-
-/// From where on changes are asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How far a sync has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Since {
-    pub position: Position,
-    /// Names that were removed up to this change were never told, or have been told as removed.
-    pub buried_seq: i64,
+    /// What has changed up to here is known, or told by the walk that is under way.
+    pub base: i64,
+    pub told: Place,
+}
+
+/// The last thing that was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In the walk that comes first when nothing is known: a path below the collection, empty at the beginning.
+    Walk(Vec<String>),
+    /// In the order of the changes: a member of `parent`, and a path below it if it was told along with that. No name stands
+    /// for the tombstone of the change, which comes first.
+    Change { seq: i64, parent: ResourceId, names: Vec<String> },
 }
 
 impl Since {
     /// From the very beginning, which is now: nothing that is gone by now was ever told.
     pub fn beginning(now: i64) -> Self {
-        Self { position: Position::default(), buried_seq: now }
+        Self { base: now, told: Place::Walk(Vec::new()) }
+    }
+
+    /// After all of a change.
+    pub fn after(seq: i64) -> Self {
+        Self { base: seq, told: Place::Change { seq, parent: ResourceId::MAX, names: Vec::new() } }
     }
 
     /// Whether all names that were removed since then are still remembered, as of the change sequence `now`.
     pub fn is_remembered(&self, now: i64) -> bool {
-        self.buried_seq >= now - REMEMBERED
+        self.base >= now - REMEMBERED
     }
+}
 
-    fn is_beginning(&self) -> bool {
-        self.position.seq == 0
-    }
+/// How deep below a collection is looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    Members,
+    Tree,
 }
 
 /// One difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Changed {
-    pub position: Position,
-    /// The name is gone, and the position has the number of its tombstone; else the resource is there.
-    pub gone: bool,
+    pub id: ResourceId,
+    /// The name is gone, and this is the number of its tombstone; else the resource is there.
+    pub gone: Option<i64>,
+}
+
+/// Differences, in an order in which a sync can stop anywhere and go on later.
+#[derive(Debug)]
+pub struct Changes {
+    pub told: Vec<Changed>,
+    limit: usize,
+    /// The last that was told, once there are as many as were asked for.
+    last: Option<Place>,
+    /// There is more.
+    pub cut: bool,
+    /// What was in a collection that is gone cannot be told any more.
+    lost: bool,
+}
+
+impl Changes {
+    fn add(&mut self, changed: Changed, place: impl FnOnce() -> Place) -> ControlFlow<()> {
+        if self.told.len() >= self.limit {
+            self.cut = true;
+            return ControlFlow::Break(());
+        }
+        self.told.push(changed);
+        if self.told.len() == self.limit {
+            self.last = Some(place());
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Where to go on if there is more.
+    pub fn rest(&self, since: &Since) -> Option<Since> {
+        let told = self.last.clone().filter(|_| self.cut)?;
+        Some(Since { base: since.base, told })
+    }
 }
 
 /// The collections that were looked at on the way up: the last change that placed something between them and the top, or
 /// none where they are not below it.
 type Known = HashMap<ResourceId, Option<i64>>;
 
+/// Goes on, or ends where the function around it does because enough was told.
+macro_rules! unless_full {
+    ($flow:expr) => {
+        if $flow.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    };
+}
+
 impl View<'_> {
-    /// What has changed among the members of a collection, in the order of the changes.
-    pub fn changed_members(&self, collection: ResourceId, since: Since) -> Result<Vec<Changed>> {
-        let mut found = Vec::new();
-        let mut add = |row: &rusqlite::Row<'_>| {
-            found.push(Changed { position: Position { seq: row.get(0)?, id: row.get(1)? }, gone: false });
-            Ok(Ok(()))
-        };
-        if since.is_beginning() {
-            self.each("list members", "SELECT seq, id FROM resource WHERE parent=?1", [collection], &mut add)?;
-        } else {
-            let query = "SELECT seq, id FROM resource INDEXED BY resource_seq WHERE seq>=?2 AND parent=?1";
-            self.each("find changed members", query, params![collection, since.position.seq], &mut add)?;
+    /// What has changed among the members of a collection, or anywhere below it, at most `limit` of it. None if that cannot
+    /// be told, because a collection has been replaced by another thing of its name, and what was in it is not known any more.
+    pub fn changes(
+        &self,
+        collection: ResourceId,
+        reach: Reach,
+        since: &Since,
+        limit: usize,
+    ) -> Result<Option<Changes>> {
+        let mut known = Known::from([(collection, Some(0))]);
+        let mut found = Changes { told: Vec::new(), limit, last: None, cut: false, lost: false };
+        let mut from = since.clone();
+        if let Place::Walk(after) = &since.told {
+            let bound = since.base.saturating_add(1);
+            if self.walk(collection, reach, bound, after, &mut found, &|path| Place::Walk(path.to_vec()))?.is_break() {
+                return Ok(Some(found));
+            }
+            from = Since::after(since.base);
         }
-        for grave in self.graves(since)?.into_iter().filter(|g| g.parent == collection) {
-            found.push(grave.changed());
-        }
-        Ok(sorted(found, since))
+        let _full = self.scan(&Scan { collection, reach, base: from.base }, &from.told, &mut known, &mut found)?;
+        Ok(Some(found).filter(|found| !found.lost))
     }
 
-    /// What has changed anywhere below a collection, in the order of the changes. None if that cannot be told, because a
-    /// collection has been replaced by another thing of its name, and what was in it is not known any more.
-    pub fn changed_below(&self, collection: ResourceId, since: Since) -> Result<Option<Vec<Changed>>> {
-        let mut found = Vec::new();
-        if since.is_beginning() {
-            self.all_below(collection, 0, &mut found)?;
-        } else {
-            let mut known = Known::from([(collection, Some(0))]);
-            for parent in self.parents_of_replaced(since.buried_seq)? {
-                if self.placed_below(parent, &mut known)?.is_some() {
-                    return Ok(None);
+    /// Everything that was there before a change and has stayed, by its path, from a path on. Collections that were placed
+    /// since are told with what is in them when it is their turn.
+    fn walk(
+        &self,
+        top: ResourceId,
+        reach: Reach,
+        bound: i64,
+        after: &[String],
+        found: &mut Changes,
+        place: &dyn Fn(&[String]) -> Place,
+    ) -> Result<ControlFlow<()>> {
+        // Collections from the top down with the name of the last member that was seen; the names are also the path.
+        let (mut open, mut names) = (vec![top], Vec::new());
+        for name in after {
+            names.push(name.clone());
+            let at = open[open.len() - 1];
+            match self.child(at, name)? {
+                Some(row) if !row.is_file() && row.placed_seq < bound && reach == Reach::Tree => open.push(row.id),
+                _ => break,
+            }
+        }
+        if names.len() < open.len() {
+            names.push(String::new());
+        }
+        let query = "SELECT name, id, seq, placed_seq, kind FROM resource WHERE parent=?1 AND name>?2 ORDER BY name";
+        while let Some(parent) = open.last().copied() {
+            let after = names.pop().unwrap_or_default();
+            let mut below = None;
+            let mut statement = self.conn().prepare_cached(query).map_err(Error::database("walk a tree"))?;
+            let mut rows = statement.query(params![parent, after]).map_err(Error::database("walk a tree"))?;
+            while let Some(row) = rows.next().map_err(Error::database("walk a tree"))? {
+                let member = WalkRow::of(row).map_err(Error::database("walk a tree"))?;
+                let path = || {
+                    names.push(member.name.clone());
+                    let path = place(&names);
+                    names.pop();
+                    path
+                };
+                if member.seq < bound {
+                    unless_full!(found.add(Changed { id: member.id, gone: None }, path));
+                }
+                if reach == Reach::Tree && member.collection && member.placed_seq < bound {
+                    below = Some(member);
+                    break;
                 }
             }
-            self.changed_rows_below(since, &mut known, &mut found)?;
-            for grave in self.graves(since)? {
-                if self.placed_below(grave.parent, &mut known)?.is_some() {
-                    found.push(grave.changed());
+            match below {
+                Some(member) => {
+                    names.extend([member.name, String::new()]);
+                    open.push(member.id);
+                }
+                None => {
+                    open.pop();
                 }
             }
         }
-        Ok(Some(sorted(found, since)))
+        Ok(ControlFlow::Continue(()))
     }
 
-    fn changed_rows_below(&self, since: Since, known: &mut Known, found: &mut Vec<Changed>) -> Result<()> {
-        let from = since.position.seq;
-        let query = "SELECT seq, id, parent, placed_seq, kind FROM resource INDEXED BY resource_seq WHERE seq>=?1";
-        self.each("find what has changed", query, [from], |row| {
-            let (seq, id, parent, placed): (i64, i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-            let is_file = row.get::<_, i64>(4)? == super::Kind::File as i64;
-            Ok((|| {
-                match self.placed_below(parent, known)? {
-                    // What was placed with a collection above it is told along with that.
-                    Some(above) if above < from => {}
-                    _ => return Ok(()),
-                }
-                found.push(Changed { position: Position { seq, id }, gone: false });
-                if placed >= from && !is_file { self.all_below(id, placed, found) } else { Ok(()) }
-            })())
-        })
-    }
-
-    /// Everything below a collection. It has changed when it or something between was placed, at the earliest at `placed`.
-    fn all_below(&self, collection: ResourceId, placed: i64, found: &mut Vec<Changed>) -> Result<()> {
-        let query = "SELECT seq, id, placed_seq, kind FROM resource WHERE parent=?1";
-        let mut waiting = vec![(collection, placed)];
-        while let Some((parent, above)) = waiting.pop() {
-            self.each("list a tree", query, [parent], |row| {
-                let (seq, id, placed): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                found.push(Changed { position: Position { seq: seq.max(above), id }, gone: false });
-                if row.get::<_, i64>(3)? != super::Kind::File as i64 {
-                    waiting.push((id, above.max(placed)));
-                }
-                Ok(Ok(()))
-            })?;
+    /// Everything that has changed, by its change sequence, from a place on.
+    fn scan(&self, scan: &Scan, from: &Place, known: &mut Known, found: &mut Changes) -> Result<ControlFlow<()>> {
+        let Place::Change { seq, parent, names } = from else { return Ok(ControlFlow::Continue(())) };
+        let name = names.first().cloned().unwrap_or_default();
+        if let Some(row) = self.child(*parent, &name)?.filter(|row| row.seq == *seq && scan.reach == Reach::Tree) {
+            unless_full!(self.what_came_with(scan, &ScanRow::from(row), &names[1..], known, found)?);
         }
-        Ok(())
+        let mut graves = Graves::after(*seq, found.limit);
+        let query = "SELECT seq, parent, name, id, placed_seq, kind FROM resource INDEXED BY resource_seq \
+                     WHERE (seq, parent, name)>(?1, ?2, ?3) ORDER BY seq, parent, name";
+        let failed = "find what has changed";
+        let mut statement = self.conn().prepare_cached(query).map_err(Error::database(failed))?;
+        let mut rows = statement.query(params![seq, parent, name]).map_err(Error::database(failed))?;
+        while let Some(row) = rows.next().map_err(Error::database(failed))? {
+            let row = ScanRow::of(row).map_err(Error::database(failed))?;
+            unless_full!(self.graves_until(row.seq, scan, &mut graves, known, found)?);
+            let counts = match scan.reach {
+                Reach::Members => row.parent == scan.collection,
+                // What was placed later with a collection above it is told along with that.
+                Reach::Tree => self.placed_below(row.parent, known)?.is_some_and(|above| above <= row.seq),
+            };
+            if !counts {
+                continue;
+            }
+            unless_full!(found.add(Changed { id: row.id, gone: None }, || row.place(&[])));
+            if scan.reach == Reach::Tree {
+                unless_full!(self.what_came_with(scan, &row, &[], known, found)?);
+            }
+        }
+        self.graves_until(i64::MAX, scan, &mut graves, known, found)
+    }
+
+    /// What was there when its collection came to its place after the base, from a path on.
+    fn what_came_with(
+        &self,
+        scan: &Scan,
+        row: &ScanRow,
+        after: &[String],
+        known: &mut Known,
+        found: &mut Changes,
+    ) -> Result<ControlFlow<()>> {
+        let above = self.placed_below(row.parent, known)?;
+        if !row.collection || row.placed_seq <= scan.base || above.is_none_or(|above| above > row.placed_seq) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        self.walk(row.id, Reach::Tree, row.placed_seq, after, found, &|path| row.place(path))
     }
 
     /// The last change that placed a collection or one between it and the top; none if it is not below the top.
@@ -166,22 +271,30 @@ impl View<'_> {
         Ok(placed)
     }
 
-    /// Names that were removed and are still free, each once.
-    fn graves(&self, since: Since) -> Result<Vec<Grave>> {
-        let query = "SELECT max(t.seq), t.id, t.parent FROM tombstone t WHERE t.seq>?1 \
-                     AND NOT EXISTS(SELECT 1 FROM resource r WHERE r.parent=t.parent AND r.name=t.name) \
-                     GROUP BY t.parent, t.name";
-        let from = since.buried_seq.max(since.position.seq - 1);
-        self.all("find removed names", query, [from], |row| {
-            Ok(Grave { position: Position { seq: row.get(0)?, id: row.get(1)? }, parent: row.get(2)? })
-        })
-    }
-
-    /// The parents of collections that were removed after a change, and whose names something else has now.
-    fn parents_of_replaced(&self, seq: i64) -> Result<Vec<ResourceId>> {
-        let query = "SELECT DISTINCT t.parent FROM tombstone t JOIN resource r ON r.parent=t.parent AND r.name=t.name \
-                     WHERE t.seq>?1 AND t.kind<>2 AND r.id<>t.id";
-        self.all("find replaced collections", query, [seq], |row| row.get(0))
+    /// Tells names that were removed up to a change and are still free, each once, and notes what cannot be told.
+    fn graves_until(
+        &self,
+        seq: i64,
+        scan: &Scan,
+        graves: &mut Graves,
+        known: &mut Known,
+        found: &mut Changes,
+    ) -> Result<ControlFlow<()>> {
+        while let Some(grave) = graves.next(self, seq)? {
+            let counts = match scan.reach {
+                Reach::Members => grave.parent == scan.collection,
+                Reach::Tree => self.placed_below(grave.parent, known)?.is_some(),
+            };
+            if counts && grave.replaced && scan.reach == Reach::Tree {
+                found.lost = true;
+                return Ok(ControlFlow::Break(()));
+            }
+            if counts && !grave.replaced {
+                let place = || Place::Change { seq: grave.seq, parent: ResourceId::MIN, names: Vec::new() };
+                unless_full!(found.add(Changed { id: grave.id, gone: Some(grave.seq) }, place));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// The parent and the name that a tombstone is for.
@@ -216,19 +329,67 @@ impl Tx<'_> {
     }
 }
 
-struct Grave {
-    position: Position,
-    parent: ResourceId,
+/// What a scan is about.
+struct Scan {
+    collection: ResourceId,
+    reach: Reach,
+    base: i64,
 }
 
-impl Grave {
-    fn changed(&self) -> Changed {
-        Changed { position: self.position, gone: true }
+/// A row in a scan.
+struct ScanRow {
+    seq: i64,
+    parent: ResourceId,
+    name: String,
+    id: ResourceId,
+    placed_seq: i64,
+    collection: bool,
+}
+
+impl ScanRow {
+    fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            seq: row.get(0)?,
+            parent: row.get(1)?,
+            name: row.get(2)?,
+            id: row.get(3)?,
+            placed_seq: row.get(4)?,
+            collection: row.get::<_, i64>(5)? != super::Kind::File as i64,
+        })
+    }
+
+    /// This row, or what came with it at a path below it.
+    fn place(&self, below: &[String]) -> Place {
+        let names = std::iter::once(&self.name).chain(below).cloned().collect();
+        Place::Change { seq: self.seq, parent: self.parent, names }
     }
 }
 
-fn sorted(mut found: Vec<Changed>, since: Since) -> Vec<Changed> {
-    found.retain(|changed| changed.position > since.position);
-    found.sort_unstable_by_key(|changed| changed.position);
-    found
+impl From<Resource> for ScanRow {
+    fn from(row: Resource) -> Self {
+        let collection = !row.is_file();
+        let Resource { seq, parent, name, id, placed_seq, .. } = row;
+        Self { seq, parent, name, id, placed_seq, collection }
+    }
+}
+
+/// A row in a walk.
+struct WalkRow {
+    name: String,
+    id: ResourceId,
+    seq: i64,
+    placed_seq: i64,
+    collection: bool,
+}
+
+impl WalkRow {
+    fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            name: row.get(0)?,
+            id: row.get(1)?,
+            seq: row.get(2)?,
+            placed_seq: row.get(3)?,
+            collection: row.get::<_, i64>(4)? != super::Kind::File as i64,
+        })
+    }
 }

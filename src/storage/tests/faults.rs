@@ -186,14 +186,14 @@ fn delete_of_a_box_with_roles_and_their_grants() {
 
 #[test]
 fn a_change_that_is_taken_back_is_a_change_too() {
-    use crate::storage::database::changes::{Changed, Position, Since};
+    use crate::storage::database::changes::{Changed, Reach, Since};
     let plan = Arc::new(FaultPlan::default());
     let w = World::new().reopen(Some(plan.clone()));
     w.put("a", b"1").expect("put");
     let (root, row) = (w.cell().lookup("b", &path("")).expect("the box"), w.get("a").expect("content").1);
     let changes = |w: &World, seq: i64| -> Vec<Changed> {
-        let since = Since { position: Position::after(seq), buried_seq: seq };
-        w.cell().read(|v| v.changed_members(root.nearest().id, since)).expect("changes")
+        let found = w.cell().read(|v| v.changes(root.nearest().id, Reach::Members, &Since::after(seq), usize::MAX));
+        found.expect("changes").expect("no refusal").told
     };
     let seq = w.cell().read(|v| v.meta_number("seq")).expect("a sequence");
     *plan.fail_call.lock().expect("not poisoned") = Some("rename");
@@ -201,16 +201,16 @@ fn a_change_that_is_taken_back_is_a_change_too() {
     *plan.fail_call.lock().expect("not poisoned") = Some("exchange");
     w.put("a", b"2").expect_err("a fault");
     let after_puts = changes(&w, seq);
-    assert_eq!(after_puts.iter().map(|c| c.gone).collect::<Vec<_>>(), [true, false], "{after_puts:?}");
-    assert_eq!(after_puts[1].position.id, row.id);
+    assert_eq!(after_puts.iter().map(|c| c.gone.is_some()).collect::<Vec<_>>(), [true, false], "{after_puts:?}");
+    assert_eq!(after_puts[1].id, row.id);
     let seq = w.cell().read(|v| v.meta_number("seq")).expect("a sequence");
     *plan.fail_call.lock().expect("not poisoned") = Some("rename");
     w.rename("a", "moved").expect_err("a fault");
     let moved = changes(&w, seq);
     let names: Vec<_> = w
         .cell()
-        .read(|v| moved.iter().filter(|c| c.gone).map(|c| v.buried(c.position.seq)).collect::<Result<Vec<_>, _>>())
+        .read(|v| moved.iter().filter_map(|c| c.gone).map(|grave| v.buried(grave)).collect::<Result<Vec<_>, _>>())
         .expect("names");
     assert_eq!(names.into_iter().flatten().map(|(_, name)| name).collect::<Vec<_>>(), ["moved"]);
-    assert!(moved.iter().any(|c| !c.gone && c.position.id == row.id), "{moved:?}");
+    assert!(moved.iter().any(|c| c.gone.is_none() && c.id == row.id), "{moved:?}");
 }

@@ -10,7 +10,7 @@ use crate::dav::answer::Sink;
 use crate::dav::propfind::row::Href;
 use crate::dav::xml::{MULTISTATUS, MULTISTATUS_END};
 use crate::storage::Result;
-use crate::storage::database::changes::Changed;
+use crate::storage::database::changes::Changes;
 use crate::storage::database::{Member, Resource};
 
 /// The collections that have been entered, from the top down.
@@ -30,26 +30,20 @@ impl Above {
 }
 
 impl Listing<'_> {
-    /// Writes the whole document. `cut` says that there is more to tell behind the token.
-    pub(in crate::dav) fn write_changes(
-        mut self,
-        out: &mut impl Sink,
-        found: &[Changed],
-        cut: bool,
-        token: &str,
-    ) -> Result<()> {
+    /// Writes the whole document.
+    pub(in crate::dav) fn write_changes(mut self, out: &mut impl Sink, found: &Changes, token: &str) -> Result<()> {
         self.text.push_str(MULTISTATUS);
         let (top, url) = (self.top.clone(), self.url.clone());
         self.rows.enter(url.clone(), &top)?;
         let mut entered = vec![Above::new(top.id, url.clone())];
-        for changed in found {
-            if changed.gone {
-                self.gone(&url, changed)?;
-            } else if let Some(row) = self.rows.view.resource(changed.position.id)? {
+        for changed in &found.told {
+            if let Some(grave) = changed.gone {
+                self.gone(&url, grave)?;
+            } else if let Some(row) = self.rows.view.resource(changed.id)? {
                 self.changed(out, &mut entered, &row)?;
             }
         }
-        if cut {
+        if found.cut {
             let error = "<D:error><D:number-of-matches-within-limits/></D:error>";
             self.status(&url, "507 Insufficient Storage", error);
         }
@@ -94,12 +88,15 @@ impl Listing<'_> {
         Ok(true)
     }
 
-    fn gone(&mut self, top: &str, changed: &Changed) -> Result<()> {
+    fn gone(&mut self, top: &str, grave: i64) -> Result<()> {
         let view = self.rows.view;
-        let Some((parent, name)) = view.buried(changed.position.seq)? else { return Ok(()) };
+        let Some((parent, name)) = view.buried(grave)? else { return Ok(()) };
         let Some(chain) = view.chain_below(self.top.id, parent)? else { return Ok(()) };
         let mut url = top.to_owned();
         for collection in &chain {
+            if !self.rows.reaches(&collection.into())? {
+                return Ok(());
+            }
             url = member_url(&url, collection);
         }
         let _ = write!(url, "/{}", encode_segment(&name));
