@@ -75,6 +75,8 @@ pub enum Cause {
     LinkExists,
     #[error("Cannot add any more child resources.")]
     TooManyChildren,
+    #[error("Not enough space in the cell.")]
+    NoRoom,
     #[error("Hierarchy of the collection is too deep.")]
     TooDeep,
     #[error("OData collections are not supported yet.")]

@@ -116,6 +116,7 @@ impl Installer {
             Stop::Refused(refusal) => PrepareError::Refused(refusal),
             Stop::Failed(e) => PrepareError::Store(e),
         })?;
+        cell.check_room(bar.content_bytes(plan.layout))?;
         let everything = self.log.installs_everything(&cell)?;
         let busy = BusyMark::new(self, cell.number())?;
         let begin =

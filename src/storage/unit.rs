@@ -3,6 +3,7 @@
 //! Nothing here grows with the number of cells. A cell is opened, and recovered, when it is first asked for; open cells are
 //! closed again, the longest unused first. A directory that somebody puts into `cells/` is adopted when it is asked for.
 
+mod change;
 mod creation;
 mod index;
 mod keys;
@@ -18,6 +19,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub use change::{CellChange, QuotaChange};
 use creation::{build_cell, initialise, read_manifest, rename_new, sync_directory, write_new};
 use index::Index;
 pub use index::{CellOrder, CellRecord};
@@ -315,8 +317,18 @@ impl Unit {
         let conn = schema::open(&path, schema::Access::Write)?;
         let view = View::new(&conn);
         let mut uuid = view.meta_text("uuid")?.unwrap_or_default();
+        if let Some(record) = index.find_uuid(&uuid)?
+            && !self.cell_path(&record.name).join("cell.db").exists()
+        {
+            tracing::info!(
+                cell = name,
+                before = record.name,
+                "a cell that was renamed by hand, or nearly, is known again"
+            );
+            return index.update(record.number, name);
+        }
         let created_ms = view.meta_number("created_ms")?;
-        if uuid.is_empty() || index.has_uuid(&uuid)? {
+        if uuid.is_empty() || index.find_uuid(&uuid)?.is_some() {
             uuid = id::uuid22();
             Tx::new(&conn, self.lease.owner())?.set_meta("uuid", &uuid)?;
         }
@@ -344,32 +356,6 @@ impl Unit {
             drop(fs::remove_dir_all(&staged));
             taken(e)
         })
-    }
-
-    /// Gives a cell another name. Fails with `InUse` while another process has it open.
-    pub fn rename_cell(&self, name: &str, new_name: &str) -> Result<CellRecord> {
-        self.rename_cell_if(name, new_name, &|_| Ok(()))
-    }
-
-    /// As [`Unit::rename_cell`]; `guard` sees the record at the moment of the change.
-    pub fn rename_cell_if(&self, name: &str, new_name: &str, guard: RecordGuard<'_>) -> Result<CellRecord> {
-        let record = self.record(name)?.ok_or(Error::CellMissing)?;
-        guard(&record)?;
-        if name == new_name {
-            let mut index = locked(&self.index);
-            guard(&index.find(name)?.ok_or(Error::CellMissing)?)?;
-            return index.update(record.number, name);
-        }
-        if self.record(new_name)?.is_some() {
-            return Err(Error::Exists);
-        }
-        let _alone = self.close_for_good(&record)?;
-        let cells = self.root.join("cells");
-        let mut index = locked(&self.index);
-        guard(&index.find(name)?.filter(|r| r.number == record.number).ok_or(Error::CellMissing)?)?;
-        rename_new(&cells.join(name), &cells.join(new_name)).map_err(taken)?;
-        sync_directory(&cells)?;
-        index.update(record.number, new_name)
     }
 
     /// Deletes a cell with all it holds; what takes long is done afterwards. Fails with `InUse` while another process has it

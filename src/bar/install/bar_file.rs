@@ -3,6 +3,7 @@
 use std::fs::File;
 
 use crate::archive::{self, Archive, ArchiveError, Entry, EntryKind, ReadAt};
+use crate::bar::Layout;
 use crate::bar::inspect::{BarLimits, Member, MemberKind, Members, ReadError};
 use crate::bar::refusal::{NOT_AN_ARCHIVE, Refusal};
 use crate::storage;
@@ -37,6 +38,13 @@ impl BarFile {
 
     pub(super) fn entry(&self, index: usize) -> &Entry {
         &self.archive.entries()[index]
+    }
+
+    /// The bytes of all files that the box will hold.
+    pub(super) fn content_bytes(&self, layout: Layout) -> i64 {
+        let members = (0..self.count()).map(|index| self.member(index));
+        let files = members.filter(|m| m.kind == MemberKind::File && m.name.starts_with(layout.contents()));
+        files.fold(0, |sum: i64, file| sum.saturating_add_unsigned(file.size))
     }
 
     /// Gives up the members' bytes: nothing will be read any more.

@@ -142,10 +142,19 @@ impl<'i> Work<'i> {
         if rows.is_empty() && due.is_none() {
             return Ok(());
         }
-        let progress = move |ctx: &Context<'_>| due.map_or(Ok(()), |percent| ctx.tx.set_progress(job, percent));
-        build::write_rows(&self.install.cell, rows, progress).map_err(|e| {
+        let limit = self.install.cell.core.limits.cell_bytes;
+        let also = move |ctx: &Context<'_>| {
+            due.map_or(Ok(()), |percent| ctx.tx.set_progress(job, percent))?;
+            // There was room when the installation began; others may have taken it since.
+            ctx.tx.check_quota(limit)
+        };
+        let contents = self.install.plan.layout.contents();
+        build::write_rows(&self.install.cell, rows, also).map_err(|e| {
             self.spoilt = true;
-            Failure::Machine(e)
+            match e {
+                storage::Error::OverQuota => Failure::entry(Cause::NoRoom, contents),
+                e => Failure::Machine(e),
+            }
         })
     }
 

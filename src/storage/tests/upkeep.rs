@@ -230,3 +230,72 @@ fn the_log_shrinks_after_a_checkpoint() {
         length() <= schema::LOG_BYTES
     });
 }
+
+#[test]
+fn a_cell_gets_its_name_and_its_limit_together_or_neither() {
+    use crate::storage::database::View;
+    use crate::storage::unit::{CellChange, QuotaChange};
+    let plan = Arc::new(FaultPlan::default());
+    let w = World::new().reopen(Some(plan.clone()));
+    w.put("x", b"1").expect("put");
+    let before = w.unit.record("c").expect("a record").expect("the cell");
+    let own = |view: &View<'_>| -> Result<_> { view.own_quota() };
+    let limit = |name: &str| w.unit.cell(name).expect("the cell").read(own).expect("a limit");
+    for name in [Some("e".to_owned()), None] {
+        let change = CellChange { name: name.clone(), quota: Some(QuotaChange::Bytes(5000)) };
+        let after = name.unwrap_or("c".to_owned());
+        let mut failures = 0;
+        loop {
+            // The cell is closed when it is renamed, so that it is open at the beginning each time.
+            w.cell();
+            plan.calls.store(0, SeqCst);
+            plan.fail_at.store(failures + 1, SeqCst);
+            let changed = w.unit.change_cell("c", &change, &|_| Ok(()));
+            plan.fail_at.store(0, SeqCst);
+            let failed = plan.failed.lock().expect("not poisoned").take();
+            if failed.is_none() {
+                assert_eq!(changed.expect("changed").name, after);
+                break;
+            }
+            if changed.is_ok() || failed == Some("committed") {
+                // What failed was not needed, such as the sync of something settled; or nobody heard of a commit that was done.
+                eventually("the cell works", || w.unit.cell(&after).is_ok_and(|c| put(&c, "y", b"y").is_ok()));
+                w.unit
+                    .change_cell(
+                        &after,
+                        &CellChange { name: Some("c".to_owned()), quota: Some(QuotaChange::None) },
+                        &|_| Ok(()),
+                    )
+                    .expect("back");
+            } else {
+                eventually("the cell works", || w.put("y", b"y").is_ok());
+                assert_eq!(limit("c"), None, "failure {failures}");
+                assert!(after == "c" || w.unit.record(&after).expect("a record").is_none());
+            }
+            failures += 1;
+        }
+        assert!(failures > 0);
+        assert_eq!(limit(&after), Some(5000));
+        let back = CellChange { name: Some("c".to_owned()), quota: Some(QuotaChange::None) };
+        let now = w.unit.change_cell(&after, &back, &|_| Ok(())).expect("back");
+        assert_eq!((now.number, now.uuid), (before.number, before.uuid.clone()));
+    }
+    assert_eq!(w.get("x").expect("content").0, b"1");
+}
+
+#[test]
+fn a_cell_whose_directory_was_renamed_is_the_same_cell() {
+    let w = World::new();
+    let before = w.unit.record("c").expect("a record").expect("the cell");
+    let cells = w.dir.path().join("unit/cells");
+    std::fs::rename(cells.join("c"), cells.join("n")).expect("renamed");
+    let after = w.unit.record("n").expect("a record").expect("the cell");
+    assert_eq!((after.number, after.uuid), (before.number, before.uuid.clone()));
+    assert!(w.unit.record("c").expect("no record").is_none());
+    // A copy is another cell.
+    w.unit.close();
+    let copied = std::process::Command::new("cp").arg("-a").arg(cells.join("n")).arg(cells.join("copy")).status();
+    assert!(copied.expect("cp").success());
+    let copy = w.unit.record("copy").expect("a record").expect("the copy");
+    assert!(copy.number != after.number && copy.uuid != before.uuid);
+}

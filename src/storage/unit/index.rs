@@ -97,9 +97,9 @@ impl Index {
         statement.query_row([name], record).optional().map_err(Error::database("find a cell"))
     }
 
-    pub(super) fn has_uuid(&self, uuid: &str) -> Result<bool> {
-        let found = self.conn.query_row("SELECT 1 FROM cell WHERE uuid=?1", [uuid], |_| Ok(())).optional();
-        Ok(found.map_err(Error::database("find a cell"))?.is_some())
+    pub(super) fn find_uuid(&self, uuid: &str) -> Result<Option<CellRecord>> {
+        let query = format!("SELECT {COLUMNS} FROM cell WHERE uuid=?1");
+        self.conn.query_row(&query, [uuid], record).optional().map_err(Error::database("find a cell"))
     }
 
     fn rows(&self, query: &str, params: impl rusqlite::Params) -> Result<Vec<CellRecord>> {
@@ -145,6 +145,14 @@ impl Index {
             )
             .map_err(Error::database("update a cell"))?;
         self.find(name)?.ok_or(Error::CellMissing)
+    }
+
+    /// Makes a cell's row what it was.
+    pub(super) fn put_back(&mut self, record: &CellRecord) -> Result<()> {
+        let CellRecord { number, name, version, updated_ms, .. } = record;
+        let query = "UPDATE cell SET name=?2, version=?3, updated_ms=?4 WHERE number=?1";
+        let done = self.conn.execute(query, params![number, name, version, updated_ms]);
+        done.map(drop).map_err(Error::database("update a cell"))
     }
 
     pub(super) fn remove(&mut self, number: i64) -> Result<()> {

@@ -169,3 +169,26 @@ fn the_command_line_shows_and_sets_a_cells_limit() {
         assert!(output.status.code() == Some(1) && said.contains(text), "{output:?}");
     }
 }
+
+#[test]
+fn a_bar_that_does_not_fit_is_507_and_makes_no_box() {
+    let drive = drive();
+    let bar = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/bars/hello.bar")).expect("the sample");
+    let install = || drive.send(on("MKCOL", "new").header("Content-Type", "application/zip").body(bar.clone()));
+    set(&drive, "{\"Quota\":1}").expect(204);
+    assert_full(&install());
+    drive.get("new").expect(404);
+    set(&drive, "{\"Quota\":1000000}").expect(204);
+    install().expect(202);
+}
+
+#[test]
+fn a_cell_that_cannot_be_renamed_keeps_its_limit() {
+    let drive = drive();
+    drive.server.admin("MKCOL", "/taken").expect(201);
+    set(&drive, "{\"Name\":\"taken\",\"Quota\":5}").expect(409);
+    drive.put("b/a", [0; 600]).expect(201);
+    set(&drive, "{\"Name\":\"d\",\"Quota\":600}").expect(204);
+    let entity = drive.server.admin("GET", "/__ctl/Cell('d')").expect(200).json()["d"]["results"].clone();
+    assert_eq!((&entity["Quota"], &entity["Name"]), (&600.into(), &"d".into()));
+}

@@ -11,8 +11,7 @@ use super::super::odata::{
 };
 use crate::domain::names::{FieldError, is_cell_name};
 use crate::storage::Error;
-use crate::storage::unit::{CellOrder, CellRecord};
-use crate::storage::writer::{Change, Context};
+use crate::storage::unit::{CellChange, CellOrder, CellRecord};
 use crate::web::auth::Place;
 use crate::web::conditional::Conditions;
 use crate::web::problem::{Code, Problem};
@@ -69,7 +68,7 @@ fn entity(call: &Call, step: &Step) -> Result<Response, Problem> {
     let name = name.unwrap_or_default();
     let enter = || call.gates.enter(&name).map_err(|kind| call.failed(Error::Busy(kind.label())));
     match call.method.as_str() {
-        "PUT" | "MERGE" => enter().and_then(|_writing| rename(call, &name)),
+        "PUT" | "MERGE" => enter().and_then(|_writing| change(call, &name)),
         "DELETE" => enter().and_then(|_writing| delete(call, &name)),
         _ => {
             let options = Options::of(call.query.as_deref(), &call.headers)?;
@@ -115,19 +114,16 @@ fn create(call: &Call) -> Result<Response, Problem> {
     Ok(created(&entity_of(call, &record)))
 }
 
-fn rename(call: &Call, name: &str) -> Result<Response, Problem> {
+fn change(call: &Call, name: &str) -> Result<Response, Problem> {
     let record = call.unit.record(name).map_err(|e| call.failed(e))?.ok_or(Code::NoEntity)?;
     let fields = Fields::parse(&call.body, &["Name", "Quota"])?;
     let quota = fields.number("Quota")?;
     let keeps = call.method.as_str() == "MERGE" && !fields.has("Name");
     let new_name = if keeps { record.name } else { checked_name(fields.required("Name")?)? };
     let conditions = Conditions::of(&call.headers);
-    let after = call.unit.rename_cell_if(name, &new_name, &|now| Ok(check(&conditions, now)?));
+    let change = CellChange { name: Some(new_name), quota: fields.has("Quota").then_some(quota.into()) };
+    let after = call.unit.change_cell(name, &change, &|now| Ok(check(&conditions, now)?));
     let after = after.map_err(|e| failed(call, e))?;
-    if fields.has("Quota") {
-        let cell = call.unit.cell(&new_name).map_err(|e| failed(call, e))?;
-        cell.change(Change(move |ctx: &Context<'_>| ctx.tx.set_quota(quota))).map_err(|e| failed(call, e))?;
-    }
     Ok(updated(after.version, after.updated_ms))
 }
 

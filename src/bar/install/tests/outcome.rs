@@ -197,3 +197,28 @@ fn the_request_is_an_event_too() {
     assert_eq!((event.event_type.as_str(), event.info.as_deref()), ("boxinstall", Some("202")));
     assert_eq!(event.object.as_deref(), Some("personium-localcell:/b"));
 }
+
+#[test]
+fn a_bar_that_does_not_fit_is_refused_before_anything_is_there() {
+    let w = World::with(Limits { cell_bytes: 1000, ..Limits::default() });
+    let bar = |size: usize| Bar::v2(None).file("a", &vec![7; size]).file("b", &vec![7; 400]).build();
+    assert!(matches!(w.prepare("b", &bar(601)), Err(PrepareError::Store(storage::Error::OverQuota))));
+    assert!(w.cell().read(|v| v.cell_box("b")).expect("read").is_none());
+    assert!(matches!(w.install("b", &bar(600)), BoxStatus::Ready { .. }));
+    assert!(matches!(w.prepare("c", &bar(0)), Err(PrepareError::Store(storage::Error::OverQuota))));
+    assert!(matches!(w.install("c", &Bar::v2(None).folder("d").build()), BoxStatus::Ready { .. }));
+}
+
+#[test]
+fn a_cell_that_is_full_by_the_time_fails_the_installation() {
+    let w = World::with(Limits { cell_bytes: 1000, ..Limits::default() });
+    let accepted = w.prepare("b", &Bar::v2(None).file("a", &[7; 900]).build()).expect("accepted");
+    assert!(matches!(w.install("other", &Bar::v2(None).file("a", &[7; 200]).build()), BoxStatus::Ready { .. }));
+    accepted.run();
+    assert_eq!(w.failure("b"), "PL-BI-1004 Installation failed(Not enough space in the cell.).");
+    assert!(w.tree("b").is_empty());
+    let log = w.log().join("\n");
+    assert!(log.contains("PL-BI-1004") && log.contains("Installation failed(Not enough space in the cell.)."), "{log}");
+    let used = |view: &storage::database::View<'_>| -> storage::Result<_> { view.used_bytes() };
+    assert_eq!(w.cell().read(used).expect("bytes"), 200);
+}
