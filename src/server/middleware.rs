@@ -2,15 +2,18 @@
 //!
 //! Request: key · method override · header overrides · forwarded headers · OPTIONS without credentials · `Accept` ·
 //! reserve of the disk · routes.
-//! Answer: errors become bodies · compression · HEAD loses its body · CORS and version headers · one line in the log.
+//! Answer: errors become bodies · compression · HEAD loses its body · CORS and version headers · the end of a connection of which
+//! a body was not read · one line in the log.
 
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue};
-use http::{HeaderMap, Method};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue,
+};
+use http::{HeaderMap, Method, Version};
 use hyper::body::{Body as HttpBody, Incoming};
 
 use super::{App, router};
@@ -73,10 +76,16 @@ pub(crate) async fn answer(
     let mut line = Line::new(began, parts.method.clone(), path.clone());
     let mut asking =
         Asking { method: parts.method.clone(), effective: parts.method.clone(), headers: HeaderMap::new() };
+    let silence = Duration::from_secs(app.config.connections.silence_s);
+    let mut body = RequestBody::new(body, Arc::clone(exchange.pulse()), silence);
+    // A stream of HTTP/2 ends without its connection.
+    let rest = if parts.version == Version::HTTP_2 { None } else { body.rest() };
+    let waits = parts.headers.contains_key(EXPECT);
     let result = match key {
         Ok(key) if fragment => {
             line.key = key;
             asking.headers = cors::and_form(&parts.headers);
+            drop(body);
             Err(Code::TargetFragment.into())
         }
         Ok(key) => {
@@ -87,16 +96,18 @@ pub(crate) async fn answer(
                     asking.headers = cors::and_form(&parts.headers);
                     line.method = parts.method.clone();
                     let options = asking.method == Method::OPTIONS;
-                    let silence = Duration::from_secs(app.config.connections.silence_s);
-                    let body = RequestBody::new(body, Arc::clone(exchange.pulse()), silence);
                     // Moving the handler would copy kilobytes.
                     let handler = pin!(dispatch(app, peer, options, parts, path, key, body));
                     catch::panics(handler).await
                 }
-                Err(problem) => Err(problem),
+                Err(problem) => {
+                    drop(body);
+                    Err(problem)
+                }
             }
         }
         Err(problem) => {
+            drop(body);
             line.key = id::request_key();
             Err(problem)
         }
@@ -105,7 +116,13 @@ pub(crate) async fn answer(
         line.failed(&problem);
         problem.respond(&asking.headers)
     });
-    let response = finish(response, &asking).await;
+    let mut response = finish(response, &asking).await;
+    if let Some(rest) = rest
+        && !rest.read_away(waits).await
+    {
+        // What the client still sends would be taken for its next request.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     let status = response.status();
     response.map(|body| Logged::new(body, line, status, exchange))
 }

@@ -4,7 +4,8 @@
 //! was received in part can pass as whole. A body has stalled when its connection has brought no byte for a while; however
 //! slowly they come, an upload may take as long as it likes.
 
-use std::sync::Arc;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -20,6 +21,10 @@ use super::share::Share;
 
 /// How much is gathered before a blocking reader gets it, unless there are many bodies.
 const PIECE: usize = 256 * 1024;
+
+/// How much of a body that nobody wants is read away so that its connection can be used again, and how long that may take.
+const LITTLE: u64 = 64 * 1024;
+const AT_ONCE: Duration = Duration::from_millis(50);
 
 /// How many pieces may wait for the disk.
 const WAITING: usize = 2;
@@ -49,7 +54,7 @@ impl From<RequestBodyError> for Problem {
 
 /// The body of a request, not yet read.
 pub struct RequestBody<B = Incoming> {
-    body: B,
+    body: Kept<B>,
     pulse: Arc<Pulse>,
     silence: Duration,
 }
@@ -61,7 +66,17 @@ where
 {
     /// `silence`: how long the connection may bring no byte while more of the body is awaited.
     pub fn new(body: B, pulse: Arc<Pulse>, silence: Duration) -> Self {
-        Self { body, pulse, silence }
+        Self { body: Kept { body: Some(body), begun: false, ended: false, rest: None }, pulse, silence }
+    }
+
+    /// Where to find what nobody has read of this body, once whoever has it lets go; none if there is nothing to read.
+    pub fn rest(&mut self) -> Option<Rest<B>> {
+        if self.is_empty() {
+            return None;
+        }
+        let rest = Rest(Arc::default());
+        self.body.rest = Some(Arc::clone(&rest.0));
+        Some(rest)
     }
 
     /// The length that the client announced; none for a chunked body.
@@ -163,6 +178,7 @@ where
     /// The next data, none at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, RequestBodyError> {
         let mut patience = self.silence;
+        self.body.begun = true;
         loop {
             match timeout(patience, self.body.frame()).await {
                 // A part of a frame, or of a record of TLS, is a sign of life that shows nowhere else.
@@ -170,7 +186,10 @@ where
                     Some(left) if !left.is_zero() => patience = left,
                     _ => return Err(RequestBodyError::Stalled),
                 },
-                Ok(None) => return Ok(None),
+                Ok(None) => {
+                    self.body.ended = true;
+                    return Ok(None);
+                }
                 Ok(Some(Err(e))) => return Err(RequestBodyError::Incomplete(e.into().to_string())),
                 Ok(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) if data.is_empty() => {}
@@ -179,6 +198,75 @@ where
                 },
             }
         }
+    }
+}
+
+/// A body that is left where somebody looks for it if it is let go before its end.
+struct Kept<B> {
+    body: Option<B>,
+    begun: bool,
+    ended: bool,
+    rest: Option<Arc<Mutex<Option<Unread<B>>>>>,
+}
+
+struct Unread<B> {
+    body: B,
+    /// Something of it was asked for.
+    begun: bool,
+}
+
+impl<B> Deref for Kept<B> {
+    type Target = B;
+
+    fn deref(&self) -> &B {
+        self.body.as_ref().expect("invariant: it is taken when it is dropped")
+    }
+}
+
+impl<B> DerefMut for Kept<B> {
+    fn deref_mut(&mut self) -> &mut B {
+        self.body.as_mut().expect("invariant: it is taken when it is dropped")
+    }
+}
+
+impl<B> Drop for Kept<B> {
+    fn drop(&mut self) {
+        if let (false, Some(body), Some(rest)) = (self.ended, self.body.take(), self.rest.take()) {
+            *rest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Unread { body, begun: self.begun });
+        }
+    }
+}
+
+/// What nobody has read of a body.
+pub struct Rest<B = Incoming>(Arc<Mutex<Option<Unread<B>>>>);
+
+impl<B> Rest<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    /// Reads the rest away if it is little and comes at once; whether the body is at its end. `waits`: the client waits for a
+    /// word before it sends anything, so that asking would be that word.
+    pub async fn read_away(self, waits: bool) -> bool {
+        let unread = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Unread { mut body, begun }) = unread else { return true };
+        if body.is_end_stream() {
+            return true;
+        }
+        if (waits && !begun) || body.size_hint().lower() > LITTLE {
+            return false;
+        }
+        let read = async {
+            let mut total = 0;
+            while let Some(frame) = body.frame().await {
+                let Ok(frame) = frame else { return false };
+                total += frame.data_ref().map_or(0, Bytes::len) as u64;
+                if total > LITTLE {
+                    return false;
+                }
+            }
+            true
+        };
+        timeout(AT_ONCE, read).await.unwrap_or(false)
     }
 }
 

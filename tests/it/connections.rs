@@ -498,3 +498,54 @@ fn an_address_for_everybody_without_tls_is_warned_of() {
     server.anonymous("GET", "/").expect(200);
     assert!(!server.log().contains("unencrypted"));
 }
+
+/// Whether an answer says that its connection ends.
+fn ends(reply: &crate::client::Reply) -> bool {
+    reply.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
+}
+
+#[test]
+fn an_answer_before_the_end_of_a_large_body_says_that_the_connection_ends() {
+    let server = with_box(&[]);
+    let large = |name: &str| Request::new("PUT", name).header("Content-Length", "10000000");
+    let stale = large("/c/b/x").bearer(TOKEN).header("If-Match", "\"1-1\"");
+    for (request, status) in [
+        (large("/c/b/x"), 401),
+        (large("/none/b/x").bearer(TOKEN), 404),
+        (stale.clone(), 412),
+        (stale.clone().header("Expect", "100-continue"), 412),
+        (large("/c/b/x#y").bearer(TOKEN), 400),
+        (large("/c/b/x").bearer(TOKEN).header("X-Personium-RequestKey", "?"), 400),
+    ] {
+        let mut connection = server.connect();
+        connection.start(&request).expect("sent");
+        let reply = connection.reply("PUT").expect("an answer");
+        assert!(reply.status == status && ends(&reply), "{request:?}: {reply:?}");
+        assert!(connection.is_closed());
+    }
+    // Neither was anybody asked to go on.
+    let mut connection = server.connect();
+    connection.start(&stale.header("Expect", "100-continue")).expect("sent");
+    assert_eq!(connection.head().expect("a head").0, 412);
+}
+
+#[test]
+fn a_small_body_that_nobody_wants_does_not_cost_the_connection() {
+    let server = with_box(&[]);
+    let mut connection = server.connect();
+    for request in [
+        Request::new("PROPFIND", "/c/b").body("<propfind xmlns=\"DAV:\"><allprop/></propfind>"),
+        Request::new("PUT", "/c/b/x").body(vec![1; 60_000]),
+        Request::new("PUT", "/c/b/x").body(vec![1; 60_000]).chunked(1000),
+        Request::new("DELETE", "/c/b/x#y").bearer(TOKEN).body("x"),
+        get("none").body("why not"),
+    ] {
+        let reply = connection.send(&request);
+        assert!(reply.status >= 400 && !ends(&reply), "{request:?}: {reply:?}");
+    }
+    connection.send(&Request::new("OPTIONS", "/c/b")).expect(200);
+    // One that comes slowly does.
+    connection.start(&Request::new("PUT", "/c/b/x#y").header("Content-Length", "10")).expect("sent");
+    let reply = connection.reply("PUT").expect("an answer");
+    assert!(reply.status == 400 && ends(&reply), "{reply:?}");
+}
