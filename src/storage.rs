@@ -22,6 +22,7 @@ pub mod log;
 pub mod operation;
 mod reap;
 pub mod rebuild;
+mod reserve;
 pub mod space;
 mod sparse;
 pub mod spool;

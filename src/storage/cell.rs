@@ -22,6 +22,7 @@ use super::error::{Error, Result};
 use super::lease::Lease;
 use super::operation::boxes::AdoptBoxes;
 use super::operation::look::{Look, Refresh};
+use super::reserve::Reserve;
 use super::tree;
 use super::writer::{self, Operation, Queue, Settler};
 use crate::base::clock;
@@ -67,6 +68,7 @@ pub struct Core {
     pub(crate) settler: Settler,
     /// What is kept of the rows holds while this is the same.
     pub(crate) changes: ChangeNumber,
+    pub(crate) reserve: Reserve,
     /// Whether one call makes everything on the cell's file system durable.
     pub(crate) syncs_whole: bool,
     inode: u64,
@@ -223,14 +225,14 @@ impl Cell {
         number: i64,
         lease: &Lease,
         disk: &Disk,
-        settler: &Settler,
+        (settler, reserve): (&Settler, &Reserve),
         limits: Limits,
         changes: ChangeNumber,
     ) -> Result<Self> {
         if !lease.hold_open(number).map_err(Error::io("lock", "the cell"))? {
             return Err(Error::InUse);
         }
-        let opened = Self::open_held(path, number, lease, disk, settler, limits, changes);
+        let opened = Self::open_held(path, number, lease, disk, (settler, reserve), limits, changes);
         if opened.is_err() {
             drop(lease.release_open(number));
         }
@@ -242,10 +244,11 @@ impl Cell {
         number: i64,
         lease: &Lease,
         disk: &Disk,
-        settler: &Settler,
+        (settler, reserve): (&Settler, &Reserve),
         limits: Limits,
         changes: ChangeNumber,
     ) -> Result<Self> {
+        reserve.use_if_needed();
         let dir = match open_directory(path) {
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 return Err(Error::CellMissing);
@@ -264,6 +267,7 @@ impl Cell {
             disk: disk.clone(),
             settler: settler.clone(),
             changes,
+            reserve: reserve.clone(),
             syncs_whole: disk.can_sync_file_system(dir.as_fd()),
             dir,
             inode,

@@ -45,6 +45,11 @@ impl Cell {
 }
 
 impl Unit {
+    /// Whether there is room for more than removing things: what is kept for that is there, or was put there now.
+    pub fn keeps_reserve(&self) -> bool {
+        self.reserve.keep()
+    }
+
     /// The room on the file system of the unit's directory, now.
     pub fn space(&self) -> Result<Space> {
         let root = self.root();

@@ -34,6 +34,7 @@ use super::disk::Disk;
 use super::error::{Error, Result};
 use super::lease::Lease;
 use super::operation::boxes::AdoptBoxes;
+use super::reserve::Reserve;
 use super::writer::Settler;
 use crate::base::{clock, id};
 
@@ -85,6 +86,7 @@ pub struct Unit {
     changes: ChangeNumbers,
     settler: Settler,
     settling: Vec<JoinHandle<()>>,
+    pub(super) reserve: Reserve,
     index: Mutex<Index>,
     open: Mutex<HashMap<i64, Arc<Cell>>>,
     /// Cells whose content is being exchanged.
@@ -137,13 +139,18 @@ impl Unit {
         if role == Role::Server && !lease.become_server().map_err(Error::io("lock", "unit.lock"))? {
             return Err(OpenError::Served(root.to_owned()));
         }
+        let reserve = Reserve::open(&root.join("reserve"), role == Role::Server);
+        reserve.use_if_needed();
         let index = Index::open(&root.join("unit.db"))?;
+        if role == Role::Server {
+            reserve.keep();
+        }
         let root = root.canonicalize().map_err(Error::io("look at", shown(root)))?;
         let (settler, settling) = Settler::start()?;
         let changes = ChangeNumbers::open(&root);
         let (index, open, settling) = (Mutex::new(index), Mutex::default(), Vec::from(settling));
         let (swapping, swapped) = (Mutex::default(), Condvar::new());
-        Ok(Self { root, id, lease, disk, limits, changes, settler, settling, index, open, swapping, swapped })
+        Ok(Self { root, id, lease, disk, limits, changes, settler, settling, reserve, index, open, swapping, swapped })
     }
 
     pub fn root(&self) -> &Path {
@@ -249,7 +256,7 @@ impl Unit {
             record.number,
             &self.lease,
             &self.disk,
-            &self.settler,
+            (&self.settler, &self.reserve),
             self.limits,
             self.changes.of(record.number),
         )?;
@@ -366,6 +373,7 @@ impl Unit {
 
     /// As [`Unit::delete_cell`]; `guard` sees the record at the moment of the change.
     pub fn delete_cell_if(&self, name: &str, only_empty: bool, guard: RecordGuard<'_>) -> Result<()> {
+        self.reserve.use_if_needed();
         let record = self.record(name)?.ok_or(Error::CellMissing)?;
         guard(&record)?;
         if only_empty {

@@ -100,6 +100,11 @@ pub trait Operation: Send + 'static {
         false
     }
 
+    /// Whether it may use the room that is kept for a full disk, because it makes room, or because reading needs it.
+    fn may_use_reserve(&self) -> bool {
+        false
+    }
+
     /// Told once the operation's commit may have reached the disk: what it staged belongs to the rows now.
     fn committed(&mut self) {}
 }
@@ -150,6 +155,7 @@ trait Queued: Send {
     fn footprint(&self) -> Footprint;
     fn decide(&mut self, ctx: &Context<'_>) -> Result<Plan>;
     fn waits_for_another(&self) -> bool;
+    fn may_use_reserve(&self) -> bool;
     fn committed(&mut self);
     fn answer(self: Box<Self>, result: Result<()>);
 }
@@ -190,6 +196,10 @@ impl<O: Operation> Queued for Slot<O> {
 
     fn waits_for_another(&self) -> bool {
         self.operation.waits_for_another()
+    }
+
+    fn may_use_reserve(&self) -> bool {
+        self.operation.may_use_reserve()
     }
 
     fn committed(&mut self) {

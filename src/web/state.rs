@@ -49,6 +49,9 @@ impl App {
 
     /// Whether less room is left on the disk than is kept for deleting.
     pub fn disk_is_almost_full(&self) -> bool {
+        if !self.unit.keeps_reserve() {
+            return true;
+        }
         match self.unit.space() {
             Ok(space) => space.free < self.config.storage.disk_reserve.of(space.total),
             Err(e) => {

@@ -19,6 +19,7 @@ mod ctl;
 mod dav;
 mod export;
 mod formats;
+mod full_disk;
 mod harness;
 mod layering;
 mod litmus;

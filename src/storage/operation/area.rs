@@ -132,6 +132,10 @@ impl Operation for DeleteSnapshot {
         footprint(&self.name)
     }
 
+    fn may_use_reserve(&self) -> bool {
+        true
+    }
+
     fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<()>> {
         let before = ctx.snapshot_file(&self.name)?.ok_or(Error::Missing)?;
         (self.guard)(Some(&before))?;
@@ -253,6 +257,10 @@ pub struct FailImport {
 
 impl Operation for FailImport {
     type Output = ();
+
+    fn may_use_reserve(&self) -> bool {
+        true
+    }
 
     fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<()>> {
         ctx.tx.put_transfer(&Transfer {

@@ -175,6 +175,10 @@ impl Operation for DeleteBox {
         box_footprint(&self.name)
     }
 
+    fn may_use_reserve(&self) -> bool {
+        true
+    }
+
     fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<()>> {
         let cell_box = ctx.tx.cell_box(&self.name)?.filter(|b| b.name != MAIN_BOX).ok_or(Error::BoxMissing)?;
         let lookup = ctx.tx.lookup(&self.name, &ResourcePath::root())?;
@@ -248,6 +252,10 @@ pub struct AdoptBoxes;
 
 impl Operation for AdoptBoxes {
     type Output = usize;
+
+    fn may_use_reserve(&self) -> bool {
+        true
+    }
 
     fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<usize>> {
         let boxes = ctx.directory("boxes")?;

@@ -25,6 +25,10 @@ impl Operation for Delete {
         Footprint::of(&self.box_name, &self.path)
     }
 
+    fn may_use_reserve(&self) -> bool {
+        true
+    }
+
     fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<Resource>> {
         let mut lookup = ctx.resolve(&self.box_name, &self.path)?;
         (self.guard)(ctx.tx, &lookup)?;

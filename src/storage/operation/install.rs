@@ -165,6 +165,10 @@ impl Operation for AbandonInstall {
         box_footprint(&self.begun.cell_box.name)
     }
 
+    fn may_use_reserve(&self) -> bool {
+        true
+    }
+
     fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<()>> {
         let hidden = ctx.tx.child(PARENT_HIDDEN, &self.begun.staged)?.ok_or(Error::BoxMissing)?;
         leave_box_empty(ctx.core, ctx.tx, hidden, &self.begun.cell_box.name)?;

@@ -19,6 +19,10 @@ impl Operation for Look {
         Footprint::of(&self.box_name, &self.path)
     }
 
+    fn may_use_reserve(&self) -> bool {
+        true
+    }
+
     fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<Lookup>> {
         let before = ctx.tx.seq();
         let lookup = ctx.look(&self.box_name, &self.path)?;
@@ -41,6 +45,10 @@ impl Operation for Refresh {
 
     fn footprint(&self) -> Footprint {
         Footprint::of(&self.box_name, &self.path)
+    }
+
+    fn may_use_reserve(&self) -> bool {
+        true
     }
 
     fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<Lookup>> {

@@ -26,7 +26,7 @@ pub(super) fn initialise(root: &Path) -> Result<(), OpenError> {
     for entry in fs::read_dir(root).map_err(Error::io("read", shown(root)))? {
         let entry = entry.map_err(Error::io("read", shown(root)))?;
         // A file system's own folder, and what an interrupted first start left.
-        let own = ["lost+found", "cells", "staging", "exports", "generations", "unit.lock"];
+        let own = ["lost+found", "cells", "staging", "exports", "generations", "reserve", "unit.lock"];
         let database = ["unit.db", "unit.db-wal", "unit.db-shm"];
         if !own.iter().chain(&database).any(|name| entry.file_name() == *name) {
             return Err(OpenError::Foreign(root.to_owned()));

@@ -240,6 +240,10 @@ impl Writer {
             fail_all(batch, done, &e);
             return Err(e);
         }
+        // Without operations, it is settled what was removed, and then the room is free.
+        if batch.is_empty() || batch.iter().any(|operation| operation.may_use_reserve()) {
+            self.core.reserve.use_if_needed();
+        }
         let quiet = batch.iter().all(|operation| operation.waits_for_another());
         let begun = (|| {
             // What only forgets settled rows need not be durable either.
@@ -408,6 +412,7 @@ impl Writer {
 
     /// Opens the database again after a commit of unknown outcome and does what its rows say.
     fn reopen(&mut self) -> Result<()> {
+        self.core.reserve.use_if_needed();
         self.conn = schema::open(&self.core.path.join("cell.db"), schema::Access::Write)?;
         self.log_pages = schema::count_log(&mut self.conn)?;
         self.durable = None;
