@@ -30,11 +30,13 @@ use crate::base::id::{OwnerId, ResourceId};
 use crate::base::path::{ResourcePath, Segment};
 
 use readers::Readers;
+use syncs::Syncs;
 
 mod content;
 mod glance;
 mod now;
 mod readers;
+mod syncs;
 
 /// Limits that the store keeps.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +73,7 @@ pub struct Core {
     pub(crate) reserve: Reserve,
     /// Whether one call makes everything on the cell's file system durable.
     pub(crate) syncs_whole: bool,
+    pub(crate) syncs: Syncs,
     inode: u64,
     /// Mtimes of directories after this process's own renames, until the rows have them.
     mtimes: Mutex<HashMap<ResourceId, i64>>,
@@ -270,6 +273,7 @@ impl Cell {
             reserve: reserve.clone(),
             syncs_whole: disk.can_sync_file_system(dir.as_fd()),
             dir,
+            syncs: Syncs::default(),
             inode,
             mtimes: Mutex::default(),
             foreign: AtomicBool::new(false),

@@ -299,3 +299,45 @@ fn a_cell_whose_directory_was_renamed_is_the_same_cell() {
     let copy = w.unit.record("copy").expect("a record").expect("the copy");
     assert!(copy.number != after.number && copy.uuid != before.uuid);
 }
+
+/// Puts a small file, lets the sync of it end badly, and returns what its file was before and is after all is settled.
+fn after_a_bad_sync(spoil: impl Fn(&FaultPlan), then: impl Fn(&World)) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    let plan = Arc::new(FaultPlan::default());
+    let w = World::new().reopen(Some(plan.clone()));
+    w.mkcol("d").expect("a collection");
+    let pending = || w.cell().read(|v| Ok(v.pending()?.len())).expect("rows");
+    eventually("settled", || pending() == 0);
+    let waits = || {
+        plan.panic_at.lock().expect("not poisoned").is_some() || plan.fail_call.lock().expect("not poisoned").is_some()
+    };
+    spoil(&plan);
+    let row = w.put("d/x", b"content").expect("put").resource;
+    let before = std::fs::metadata(w.on_disk("d/x")).expect("a file").ino();
+    eventually("the sync ended badly", || !waits());
+    then(&w);
+    eventually("settled", || pending() == 0);
+    let at = if w.on_disk("d/x").exists() { "d/x" } else { "e/x" };
+    let (bytes, now) = w.get(at).expect("content");
+    assert_eq!((bytes.as_slice(), now.etag()), (&b"content"[..], row.etag()));
+    let after = std::fs::metadata(w.on_disk(at)).expect("a file").ino();
+    assert!(!w.dir.path().join("unit/cells/c/found").exists());
+    (before, after)
+}
+
+#[test]
+fn what_a_failed_sync_should_have_covered_is_written_anew() {
+    let fail = |plan: &FaultPlan| *plan.fail_call.lock().expect("not poisoned") = Some("sync");
+    let (before, after) = after_a_bad_sync(fail, |w| drop(w.put("other", b"1").expect("put")));
+    assert_ne!(before, after);
+    // Nobody else's sync is believed either: not that of a tree which is about to move.
+    let (before, after) = after_a_bad_sync(fail, |w| w.rename("d", "e").expect("moved"));
+    assert_ne!(before, after);
+}
+
+#[test]
+fn a_settler_that_panics_goes_on_and_settles_again() {
+    let panic = |plan: &FaultPlan| *plan.panic_at.lock().expect("not poisoned") = Some("sync");
+    let (before, after) = after_a_bad_sync(panic, |w| drop(w.put("other", b"1").expect("put")));
+    assert_ne!(before, after);
+}

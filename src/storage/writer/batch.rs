@@ -176,7 +176,7 @@ impl Writer {
     fn run_batch(&mut self, batch: Vec<Box<dyn Queued>>) {
         // After a failure it waits for the next occasion instead of being tried again and again.
         let reap = std::mem::take(&mut self.reap_wanted);
-        if self.broken
+        if (self.broken || self.core.syncs.have_failed())
             && let Err(e) = self.reopen()
         {
             tracing::error!(error = &e as &dyn std::error::Error, "the cell cannot be opened again");
@@ -428,7 +428,7 @@ impl Writer {
 
     /// Settles everything, so that nothing is pending or in `staging/` that need not be.
     fn stop(mut self) {
-        if self.broken {
+        if self.broken || self.core.syncs.have_failed() {
             return;
         }
         let core = self.core.clone();

@@ -108,14 +108,17 @@ impl<'a> Redo<'a> {
         Ok((format!("staging/{name}"), ino))
     }
 
-    /// Makes sure that content which a row still describes lies at its place, after all renames.
-    pub(super) fn settle(&self, p: &Pending, contents: &[u8]) -> Result<Option<Settled>> {
+    /// Makes sure that content which a row still describes lies at its place, after all renames; with `anew` in a file that is
+    /// written now.
+    pub(super) fn settle(&self, p: &Pending, contents: &[u8], anew: bool) -> Result<Option<Settled>> {
         let Some(content) = &p.content else { return Ok(None) };
         let Some((row, path)) = self.place_of(p.id, content.version)? else { return Ok(None) };
         let bytes = bytes_of(content, contents)?;
         let settled = |file: File, identity| Settled { id: row.id, version: row.version, identity, file };
         match tree::open_file(self.core.dir.as_fd(), &path) {
-            Ok((file, stat)) if holds(&file, &stat, bytes) => return Ok(Some(settled(file, Identity::of(&stat)))),
+            Ok((file, stat)) if !anew && holds(&file, &stat, bytes) => {
+                return Ok(Some(settled(file, Identity::of(&stat))));
+            }
             Ok(_) | Err(Errno::NOENT) => {}
             Err(e) => return Err(Error::errno("open", path)(e)),
         }

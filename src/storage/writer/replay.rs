@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
+use std::io;
 use std::os::fd::AsFd;
 
 use rusqlite::Connection;
@@ -57,18 +58,20 @@ pub(crate) fn in_transaction(core: &Core, conn: &Connection, f: impl FnOnce(&Tx<
 
 /// Does what dead owners left pending.
 pub(super) fn replay(core: &Core, conn: &Connection) -> Result<()> {
-    replay_if(core, conn, |owner| Ok(!core.lease.is_alive(owner).map_err(Error::io("look for", "owners"))?))
+    let dead = |owner| Ok(!core.lease.is_alive(owner).map_err(Error::io("look for", "owners"))?);
+    replay_if(core, conn, false, dead)
 }
 
 /// Does what this process or a dead one left pending.
 pub(super) fn replay_all(core: &Core, conn: &Connection) -> Result<()> {
     let own = core.lease.owner();
-    replay_if(core, conn, |owner| {
+    replay_if(core, conn, true, |owner| {
         Ok(owner == own || !core.lease.is_alive(owner).map_err(Error::io("look for", "owners"))?)
     })
 }
 
-fn replay_if(core: &Core, conn: &Connection, mine: impl Fn(OwnerId) -> Result<bool>) -> Result<()> {
+/// `own`: what this process left is among it, and is written anew if a sync of it has failed.
+fn replay_if(core: &Core, conn: &Connection, own: bool, mine: impl Fn(OwnerId) -> Result<bool>) -> Result<()> {
     let all = View::new(conn).pending()?;
     let mut rows = Vec::new();
     for batch in &all {
@@ -76,11 +79,14 @@ fn replay_if(core: &Core, conn: &Connection, mine: impl Fn(OwnerId) -> Result<bo
             rows.push((batch, View::new(conn).pending_contents(batch.seq)?));
         }
     }
+    let run = |sync: &dyn Fn() -> io::Result<()>| if own { core.syncs.run_anew(sync) } else { core.syncs.run(sync) };
     if rows.is_empty() {
-        return Ok(());
+        return run(&|| Ok(())).map_err(Error::io("sync", core.name.clone()));
     }
     let operations = || rows.iter().flat_map(|(batch, contents)| batch.operations.iter().map(move |p| (p, contents)));
     tracing::info!(cell = core.name, operations = operations().count(), "finishing what another process began");
+    // After a failed sync nothing is believed to be on disk because it can be read.
+    let anew = own && core.syncs.have_failed();
     let mut redo = Redo::new(core, View::new(conn), &all)?;
     let mut impossible = Vec::new();
     for (p, contents) in operations() {
@@ -91,9 +97,10 @@ fn replay_if(core: &Core, conn: &Connection, mine: impl Fn(OwnerId) -> Result<bo
     }
     let mut settled = Vec::new();
     for (p, contents) in operations() {
-        settled.extend(redo.settle(p, contents)?);
+        settled.extend(redo.settle(p, contents, anew)?);
     }
-    sync(core, settled.iter().map(|s| &s.file), operations().flat_map(|(p, _)| &p.steps))?;
+    let steps = || operations().flat_map(|(p, _)| &p.steps);
+    run(&|| sync(core, settled.iter().map(|s| &s.file), steps())).map_err(Error::io("sync", core.name.clone()))?;
     in_transaction(core, conn, |tx| {
         for s in &settled {
             tx.set_identity(s.id, s.version, s.identity)?;
@@ -107,24 +114,24 @@ fn replay_if(core: &Core, conn: &Connection, mine: impl Fn(OwnerId) -> Result<bo
 }
 
 /// Makes files and the directories of steps durable.
-fn sync<'s>(core: &Core, files: impl Iterator<Item = &'s File>, steps: impl Iterator<Item = &'s Step>) -> Result<()> {
+fn sync<'s>(
+    core: &Core,
+    files: impl Iterator<Item = &'s File>,
+    steps: impl Iterator<Item = &'s Step>,
+) -> io::Result<()> {
     let mut files = files.peekable();
     if core.syncs_whole && files.peek().is_some() {
-        return core.disk.sync_file_system(core.dir.as_fd()).map_err(Error::io("sync", "the file system"));
+        return core.disk.sync_file_system(core.dir.as_fd());
     }
     for file in files {
-        core.disk.sync_data(file).map_err(Error::io("sync", "content"))?;
+        core.disk.sync_data(file)?;
     }
-    sync_directories(core, steps)
-}
-
-fn sync_directories<'s>(core: &Core, steps: impl Iterator<Item = &'s Step>) -> Result<()> {
     let paths: HashSet<&str> = steps.flat_map(|s| [tree::split(&s.from).0, tree::split(&s.to).0]).collect();
     for path in paths {
         match tree::open_dir(core.dir.as_fd(), path) {
-            Ok(fd) => core.disk.sync_dir(fd.as_fd()).map_err(Error::io("sync", path))?,
+            Ok(fd) => core.disk.sync_dir(fd.as_fd())?,
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-            Err(e) => return Err(Error::errno("open the directory", path)(e)),
+            Err(e) => return Err(e.into()),
         }
     }
     Ok(())
@@ -149,7 +156,8 @@ fn settle_rows(core: &Core, tx: &Tx<'_>, rows: Vec<PendingBatch>) -> Result<()> 
     for p in operations().filter(|p| p.content.is_some()) {
         files.extend(redo::find_content(core, tx, p)?);
     }
-    sync(core, files.iter(), operations().flat_map(|p| &p.steps))?;
+    let steps = operations().flat_map(|p| &p.steps);
+    core.syncs.run(|| sync(core, files.iter(), steps)).map_err(Error::io("sync", core.name.clone()))?;
     rows.iter().try_for_each(|batch| tx.remove_pending(batch.seq))
 }
 

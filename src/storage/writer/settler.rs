@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -81,12 +82,31 @@ fn start(name: &str) -> Result<(Sender<Job>, JoinHandle<()>)> {
 fn work(queue: &Receiver<Job>) {
     while let Ok(job) = queue.recv() {
         match job {
-            Job::Sync(job) => sync(job),
-            Job::Checkpoint(core, under_way) => checkpoint(&core, &under_way),
-            Job::Remove(core, gone) => reap::remove(&core, &gone),
+            Job::Sync(job) => {
+                let (cell, reply) = (job.core.name.clone(), job.reply.clone());
+                if panics(&cell, || sync(job)) {
+                    drop(reply.send(Message::Unsynced));
+                }
+            }
+            Job::Checkpoint(core, under_way) => {
+                panics(&core.name, || checkpoint(&core));
+                under_way.store(false, Ordering::Release);
+            }
+            Job::Remove(core, gone) => {
+                panics(&core.name, || reap::remove(&core, &gone));
+            }
             Job::Quit => return,
         }
     }
+}
+
+/// Whether a job for one cell panics. That must not end the thread, which works for all of them.
+fn panics(cell: &str, job: impl FnOnce()) -> bool {
+    let panicked = catch_unwind(AssertUnwindSafe(job)).is_err();
+    if panicked {
+        tracing::error!(cell, "the settler panicked");
+    }
+    panicked
 }
 
 fn sync(job: SyncJob) {
@@ -101,16 +121,17 @@ fn sync(job: SyncJob) {
     drop(job.reply.send(Message::Settled(job.rows)));
 }
 
-fn checkpoint(core: &Core, under_way: &AtomicBool) {
+fn checkpoint(core: &Core) {
     if let Err(e) = schema::checkpoint(&core.path.join("cell.db")) {
         tracing::warn!(error = &e as &dyn std::error::Error, cell = core.name, "checkpoint");
     }
-    under_way.store(false, Ordering::Release);
 }
 
 fn sync_all(job: &SyncJob) -> std::io::Result<()> {
     let disk = &job.core.disk;
-    let Some(files) = &job.files else { return disk.sync_file_system(job.core.dir.as_fd()) };
-    files.iter().try_for_each(|file| disk.sync_data(file))?;
-    job.directories.iter().try_for_each(|directory| disk.sync_dir(directory.as_fd()))
+    job.core.syncs.run(|| {
+        let Some(files) = &job.files else { return disk.sync_file_system(job.core.dir.as_fd()) };
+        files.iter().try_for_each(|file| disk.sync_data(file))?;
+        job.directories.iter().try_for_each(|directory| disk.sync_dir(directory.as_fd()))
+    })
 }
