@@ -3,7 +3,8 @@
 //! All of it runs in the writer, where every acknowledged rename is done: what rows and tree disagree about then was done by
 //! hand. Links, devices, FIFOs, sockets and mounts are as good as not there.
 
-use std::collections::HashSet;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{FileType, Stat};
@@ -23,6 +24,9 @@ use crate::base::path::{ResourcePath, Segment};
 
 /// Content up to this many bytes is read to tell whether a touched file has really changed.
 const READ_TO_COMPARE: i64 = 16 << 20;
+
+/// Rows that are looked through at once.
+const AT_ONCE: usize = 1000;
 
 /// The type of a file that nobody declared one for, from its name.
 pub fn guess_type(name: &str) -> String {
@@ -258,37 +262,93 @@ impl Context<'_> {
             return Ok(());
         }
         let before = self.tx.seq();
-        let entries = tree::read_names(dir.as_fd()).map_err(Error::io("read", path))?;
-        let mut on_disk = HashSet::with_capacity(entries.len());
-        for (name, kind) in entries {
-            let known = self.tx.child(collection.id, &name)?;
-            let settled = known.as_ref().is_some_and(|row| match kind {
-                FileType::RegularFile => row.is_file(),
-                FileType::Directory => !row.is_file(),
-                _ => false,
-            });
-            // A name that cannot be a segment (a control character in it) is not served.
-            if !settled && Segment::new(name.clone()).is_ok() {
-                self.settle_name(&lookup.chain, &name)?;
-            }
-            on_disk.insert(name);
-        }
-        let mut vanished = Vec::new();
-        self.tx.children(collection.id, |row| {
-            if !on_disk.contains(&row.name) {
-                vanished.push(row.name);
-            }
-            Ok(())
+        let mut there = Names::default();
+        tree::each_name(dir.as_fd(), |name, kind| {
+            there.add(name);
+            self.settle_listed(lookup, name, kind).map_err(Reading::Store)
+        })
+        .map_err(|e| match e {
+            Reading::Store(e) => e,
+            Reading::Directory(e) => Error::io("read", path)(e),
         })?;
-        for name in vanished {
-            self.settle_name(&lookup.chain, &name)?;
-        }
+        self.settle_vanished(lookup, &there.sorted())?;
         self.tx.set_dir_mtime(collection.id, mtime_ns)?;
         self.core.forget_mtime(collection.id);
         if self.tx.seq() != before {
             self.tx.touch_box(lookup.cell_box.id);
         }
         Ok(())
+    }
+}
+
+impl Context<'_> {
+    /// Makes the row of a name agree with what its directory tells of it.
+    fn settle_listed(&self, lookup: &Lookup, name: &str, kind: FileType) -> Result<()> {
+        let known = self.tx.child(lookup.nearest().id, name)?;
+        let settled = known.as_ref().is_some_and(|row| match kind {
+            FileType::RegularFile => row.is_file(),
+            FileType::Directory => !row.is_file(),
+            _ => false,
+        });
+        // A name that cannot be a segment (a control character in it) is not served.
+        if !settled && Segment::new(name.to_owned()).is_ok() {
+            self.settle_name(&lookup.chain, name)?;
+        }
+        Ok(())
+    }
+
+    /// Looks for every row whose name the directory did not tell, a few at a time.
+    fn settle_vanished(&self, lookup: &Lookup, there: &SortedNames) -> Result<()> {
+        let collection = lookup.nearest().id;
+        let mut after = String::new();
+        loop {
+            let rows = self.tx.children_after(collection, &after, AT_ONCE)?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after.clone_from(&last.name);
+            for row in rows.iter().filter(|row| !there.have(&row.name)) {
+                self.settle_name(&lookup.chain, &row.name)?;
+            }
+        }
+    }
+}
+
+/// What went wrong while a directory was being read.
+enum Reading {
+    Directory(std::io::Error),
+    Store(Error),
+}
+
+impl From<std::io::Error> for Reading {
+    fn from(error: std::io::Error) -> Self {
+        Self::Directory(error)
+    }
+}
+
+/// Names of a directory, eight bytes each, for one with a million of them. Two names that look alike are one in 2^64; which, only
+/// chance tells.
+#[derive(Default)]
+struct Names {
+    state: RandomState,
+    hashes: Vec<u64>,
+}
+
+struct SortedNames(Names);
+
+impl Names {
+    fn add(&mut self, name: &str) {
+        self.hashes.push(self.state.hash_one(name));
+    }
+
+    fn sorted(mut self) -> SortedNames {
+        self.hashes.sort_unstable();
+        SortedNames(self)
+    }
+}
+
+impl SortedNames {
+    fn have(&self, name: &str) -> bool {
+        let Names { state, hashes } = &self.0;
+        hashes.binary_search(&state.hash_one(name)).is_ok()
     }
 }
 

@@ -159,16 +159,28 @@ pub fn split(path: &str) -> (&str, &str) {
 /// The names in a directory that are UTF-8, with their kind as the directory tells it.
 pub fn read_names(dir: BorrowedFd<'_>) -> io::Result<Vec<(String, FileType)>> {
     let mut names = Vec::new();
-    for entry in rustix::fs::Dir::read_from(dir)? {
-        let entry = entry?;
+    each_name(dir, |name, kind| {
+        names.push((name.to_owned(), kind));
+        Ok::<_, io::Error>(())
+    })?;
+    Ok(names)
+}
+
+/// As [`read_names`], one after the other, for directories that may hold very many.
+pub fn each_name<E: From<io::Error>>(
+    dir: BorrowedFd<'_>,
+    mut each: impl FnMut(&str, FileType) -> Result<(), E>,
+) -> Result<(), E> {
+    for entry in rustix::fs::Dir::read_from(dir).map_err(io::Error::from)? {
+        let entry = entry.map_err(io::Error::from)?;
         if let Ok(name) = entry.file_name().to_str()
             && name != "."
             && name != ".."
         {
-            names.push((name.to_owned(), entry.file_type()));
+            each(name, entry.file_type())?;
         }
     }
-    Ok(names)
+    Ok(())
 }
 
 #[cfg(test)]
