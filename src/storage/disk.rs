@@ -33,6 +33,22 @@ pub struct FaultPlan {
     pub fail_call: std::sync::Mutex<Option<&'static str>>,
     /// What panics when it is next called.
     pub panic_at: std::sync::Mutex<Option<&'static str>>,
+    pub watcher: Watcher,
+}
+
+/// Sees the disk before each call.
+#[cfg(test)]
+#[derive(Default)]
+pub struct Watcher(pub std::sync::Mutex<Option<Watch>>);
+
+#[cfg(test)]
+type Watch = Box<dyn FnMut(&'static str) + Send>;
+
+#[cfg(test)]
+impl std::fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watcher")
+    }
 }
 
 #[cfg(test)]
@@ -52,6 +68,9 @@ impl Disk {
             use std::sync::atomic::Ordering::SeqCst;
             let panics = plan.panic_at.lock().expect("invariant: no panic holds the lock").take_if(|at| *at == what);
             assert!(panics.is_none(), "injected panic at {what}");
+            if let Some(watch) = &mut *plan.watcher.0.lock().expect("invariant: no panic holds the lock") {
+                watch(what);
+            }
             let n = plan.calls.fetch_add(1, SeqCst) + 1;
             let fails =
                 plan.fail_call.lock().expect("invariant: no panic holds the lock").take_if(|call| *call == what);

@@ -180,7 +180,10 @@ impl Plan {
 struct Slot<O: Operation> {
     operation: O,
     output: Option<O::Output>,
-    reply: oneshot::Sender<Result<O::Output>>,
+    /// None once there was an answer.
+    reply: Option<oneshot::Sender<Result<O::Output>>>,
+    /// Its commit may have reached the disk.
+    committed: bool,
 }
 
 impl<O: Operation> Queued for Slot<O> {
@@ -203,17 +206,27 @@ impl<O: Operation> Queued for Slot<O> {
     }
 
     fn committed(&mut self) {
+        self.committed = true;
         self.operation.committed();
     }
 
-    fn answer(self: Box<Self>, result: Result<()>) {
-        let Slot { operation, output, reply } = *self;
+    fn answer(mut self: Box<Self>, result: Result<()>) {
+        let (output, reply) = (self.output.take(), self.reply.take());
         // What the operation staged and did not use is removed before the client hears of it.
-        drop(operation);
+        drop(self);
         let answer = result
             .and_then(|()| output.ok_or_else(|| Error::Inconsistent("an operation without an answer".to_owned())));
         // A client that has gone away does not need the answer.
-        drop(reply.send(answer));
+        drop(reply.map(|reply| reply.send(answer)));
+    }
+}
+
+impl<O: Operation> Drop for Slot<O> {
+    fn drop(&mut self) {
+        // Who hears nothing may take it that nothing was done, and do it again.
+        if let Some(reply) = self.reply.take().filter(|_| self.committed) {
+            drop(reply.send(Err(Error::Inconsistent("the writer ended before its answer".to_owned()))));
+        }
     }
 }
 
@@ -239,7 +252,7 @@ impl Queue {
     /// Hands an operation over; the answer comes when it is durable.
     pub fn submit<O: Operation>(&self, operation: O) -> oneshot::Receiver<Result<O::Output>> {
         let (reply, answer) = oneshot::channel();
-        let slot = Slot { operation, output: None, reply };
+        let slot = Slot { operation, output: None, reply: Some(reply), committed: false };
         // If the writer is gone the slot is dropped, and with it the reply: the receiver sees that.
         drop(self.sender.send(Message::Operation(Box::new(slot))));
         answer

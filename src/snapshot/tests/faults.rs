@@ -68,6 +68,56 @@ fn every_disk_call_of_an_import_fails_once() {
     assert_eq!(w.staged(), Vec::<String>::new());
 }
 
+/// What is on disk before each change of it, from the moment when nobody uses the old cell any more, is what a process leaves
+/// that is killed then.
+#[test]
+fn a_process_that_is_killed_while_cells_change_places_leaves_one_of_them_whole() {
+    let plan = Arc::new(FaultPlan::default());
+    let mut w = World::new();
+    w.fill();
+    let new = w.portrait();
+    let bytes = w.export("a");
+    w.put("box1", "a.txt", "text/plain", b"changed");
+    w.make_box("other", None);
+    let old = w.portrait();
+    w.upload("in.zip", &bytes);
+    w = w.reopen(Disk::with_plan(plan.clone()));
+    drop(w.cell());
+    let copies = tempfile::tempdir().expect("a directory");
+    let (from, to, mut n) = (w.dir.path().join("unit"), copies.path().to_owned(), 0);
+    *plan.watcher.0.lock().expect("not poisoned") = Some(Box::new(move |what| {
+        if matches!(what, "link" | "exchange" | "sync directory" | "sync file system") {
+            n += 1;
+            let to = to.join(format!("{n}"));
+            std::fs::create_dir(&to).expect("a directory");
+            let copied = std::process::Command::new("cp").arg("-a").arg(&from).arg(to).status().expect("cp runs");
+            assert!(copied.success());
+        }
+    }));
+    w.begin_import("in").expect("begun");
+    assert_eq!(w.wait(TransferKind::Import), Status::Ready);
+    *plan.watcher.0.lock().expect("not poisoned") = None;
+    assert_eq!(w.portrait(), new);
+    let (mut before, mut after) = (0, 0);
+    for copy in std::fs::read_dir(copies.path()).expect("copies") {
+        let dir = tempfile::tempdir().expect("a directory");
+        let copy = copy.expect("a copy").path();
+        std::fs::rename(copy.join("unit"), dir.path().join("unit")).expect("moved");
+        let left = World::on(dir, Disk::default(), RULES);
+        left.unit.resume().expect("resumed");
+        let now = left.portrait();
+        assert!(now == old || now == new, "{}: {now:?}", copy.display());
+        (before, after) = if now == old { (before + 1, after) } else { (before, after + 1) };
+        left.put("box1", "probe", "a/b", b"the cell takes writes");
+        assert!(left.snapshot("a.zip").is_some() && left.snapshot("in.zip").is_some(), "the area stays");
+        drop(left.cell());
+        let left = left.reopen(Disk::default());
+        drop(left.cell());
+        assert_eq!(left.staged(), Vec::<String>::new());
+    }
+    assert!(before > 1 && after > 1, "{before} before, {after} after");
+}
+
 /// Fails the first, the second, the third … change of the disk of an export.
 #[test]
 fn every_disk_call_of_an_export_fails_once() {
