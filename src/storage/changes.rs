@@ -6,11 +6,14 @@
 //! nothing. What a killed process left odd becomes a new even number when the next one has changed something; until then it stays
 //! odd. The numbers begin anew with the file, which holds nothing that cannot be lost: without it nothing is kept.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
 
 use crate::base::sys::SharedNumbers;
 
@@ -21,7 +24,7 @@ const CELLS: usize = 1 << 21;
 
 /// The numbers of all cells of a unit.
 #[derive(Debug, Clone)]
-pub(crate) struct ChangeNumbers(Option<Arc<SharedNumbers>>);
+pub(crate) struct ChangeNumbers(Option<(Arc<SharedNumbers>, Arc<File>)>);
 
 impl ChangeNumbers {
     /// The numbers of the unit at a root. Where they cannot be had, nobody keeps anything.
@@ -29,8 +32,8 @@ impl ChangeNumbers {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let opened = options.open(root.join(FILE));
-        match opened.and_then(|file| SharedNumbers::map(&file, CELLS)) {
-            Ok(numbers) => Self(Some(Arc::new(numbers))),
+        match opened.and_then(|file| Ok((SharedNumbers::map(&file, CELLS)?, file))) {
+            Ok((numbers, file)) => Self(Some((Arc::new(numbers), Arc::new(file)))),
             Err(e) => {
                 tracing::warn!(error = %e, file = FILE, "cannot be shared: nothing that was read is kept in memory");
                 Self(None)
@@ -41,7 +44,21 @@ impl ChangeNumbers {
     /// The number of one cell.
     pub(crate) fn of(&self, cell: i64) -> ChangeNumber {
         let index = usize::try_from(cell).ok().filter(|index| *index < CELLS);
-        ChangeNumber { numbers: self.0.clone(), index: index.unwrap_or(CELLS) }
+        let numbers = self.0.as_ref().filter(|(_, file)| index.is_none_or(|index| has_room(file, index)));
+        ChangeNumber { numbers: numbers.map(|(numbers, _)| numbers.clone()), index: index.unwrap_or(CELLS) }
+    }
+}
+
+/// Whether a number has its place on the disk. The file is sparse, and on a full disk a number that is written where there is no
+/// place ends the process by a signal.
+fn has_room(file: &File, index: usize) -> bool {
+    let at = (index * size_of::<u64>()) as u64;
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), at, size_of::<u64>() as u64) {
+        Ok(()) | Err(Errno::OPNOTSUPP) => true,
+        Err(e) => {
+            tracing::warn!(error = %e, file = FILE, "has no room: nothing that was read of a cell is kept in memory");
+            false
+        }
     }
 }
 
