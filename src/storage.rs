@@ -15,6 +15,7 @@ pub mod database;
 pub mod disk;
 pub mod error;
 pub mod generation;
+pub mod holders;
 pub mod lease;
 pub mod log;
 pub mod operation;

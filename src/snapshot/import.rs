@@ -14,13 +14,14 @@ pub use source::SnapshotSource;
 
 use self::objects::Restored;
 use self::resources::Tree;
-use super::export::Progress;
 use super::failure::Failure;
 use super::meta::{self, Meta};
 use super::objects::{ACCOUNT, BOX_LIST};
+use super::progress::Progress;
 use super::{META, OWN_INSTALLS, OWN_LOG, WEBDAV, drives};
 use crate::storage;
 use crate::storage::cell::Cell;
+use crate::storage::holders::Holder;
 use crate::storage::database::Tx;
 use crate::storage::database::cell_root::CELL_ROOT;
 use crate::storage::database::job::{INSTALL, Job, JobState};
@@ -80,7 +81,8 @@ pub(super) fn run(
     source: &SnapshotSource,
     progress: &Progress,
 ) -> Result<(), Failure> {
-    progress.expect(source.weight());
+    let (bytes, entries) = source.weight();
+    progress.expect(bytes, entries);
     let used = cell.read(|v| v.meta_number("next_id")).map_err(Failure::machine(WHAT))?;
     let shift = if source.own().is_some_and(|own| own.uuid != record.uuid) { used } else { 0 };
     let last = used.max(source.own().map_or(0, |own| own.next_id.saturating_add(shift)));
@@ -91,13 +93,27 @@ pub(super) fn run(
     let logs = source.logs()?;
     for (entry, path) in &logs {
         resources::store(source, &tree, *entry, path)?;
-        progress.add(source.weight_of(*entry));
+        progress.add(source.size_of(*entry), 1);
     }
     if progress.is_stopping() {
         return Err(super::failure::IMPORT_STOPPED);
     }
     let keep_log = !source.names_any(OWN_LOG);
-    unit.swap_cell(record, new, &folders, keep_log, PATIENCE).map_err(Failure::machine("replace cell"))
+    let mut held = Vec::new();
+    let wait = |holders: Vec<Holder>| {
+        held = holders.iter().map(ToString::to_string).collect();
+        if progress.wait_for(held.clone()) {
+            tracing::warn!(cell = record.name, holders = held.join(", "), "an import waits for other processes");
+        }
+        !progress.is_stopping()
+    };
+    let swapped = unit.swap_cell(record, new, &folders, keep_log, PATIENCE, wait);
+    progress.wait_for(Vec::new());
+    swapped.map_err(|error| match error {
+        storage::Error::InUse if progress.is_stopping() => super::failure::IMPORT_STOPPED,
+        storage::Error::InUse => Failure::Held(held.join(", ")),
+        error => Failure::machine("replace cell")(error),
+    })
 }
 
 /// Everything that rows tell, and the files of the boxes; returns the folders that were made.

@@ -8,9 +8,9 @@ use super::objects::Restored;
 use super::source::SnapshotSource;
 use super::{META_BYTES, Numbers, Stop};
 use crate::base::path::Segment;
-use crate::snapshot::export::Progress;
 use crate::snapshot::failure::{Failure, IMPORT_STOPPED};
 use crate::snapshot::meta::{self, Meta};
+use crate::snapshot::progress::Progress;
 use crate::snapshot::{CONTENT, META, WEBDAV};
 use crate::storage;
 use crate::storage::adopt::guess_type;
@@ -108,7 +108,7 @@ impl Tree<'_> {
     ) -> Result<Folder, Stop> {
         let name = format!("{WEBDAV}{path}/{META}");
         let meta = Meta::parse(&self.source.read(entries.meta, META_BYTES)?, &name, &self.restored.roles)?;
-        self.progress.add(self.source.weight_of(entries.meta));
+        self.progress.add(self.source.size_of(entries.meta), 1);
         let wrong = |what: &str| Failure::Damaged(format!("{name}: {what}"));
         let note = self.source.note(entries.meta);
         let kept = note.and_then(|(id, stamp)| Some((numbers.kept(id)?, stamp)));
@@ -342,7 +342,7 @@ impl Store<'_> {
             return Err(Failure::Damaged(format!("{}: the content has another length", described.shown_name())));
         }
         let identity = store(self.source, self.tree, content, path)?;
-        self.progress.add(self.source.weight_of(content) + self.source.weight_of(*meta));
+        self.progress.add(self.source.size_of(content) + self.source.size_of(*meta), 2);
         Ok(Stored { at, meta: read, identity, crc: entry.crc })
     }
 }

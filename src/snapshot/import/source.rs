@@ -23,8 +23,6 @@ const MANIFEST_BYTES: u64 = 1 << 20;
 const LINE: u64 = 1 << 20;
 /// Bytes of that list that are read at once.
 const READ: usize = 256 << 10;
-/// What an entry counts besides its bytes, when progress is told.
-const ENTRY_WEIGHT: u64 = 4096;
 
 /// What this server added about the cell.
 #[derive(Debug, serde::Deserialize)]
@@ -199,13 +197,13 @@ impl SnapshotSource {
         self.archive.read_entry(&self.entries()[at], limit).map_err(Failure::archive)
     }
 
-    /// How much there is to do: bytes, and something for each entry.
-    pub(super) fn weight(&self) -> u64 {
-        (0..self.entries().len()).map(|at| self.weight_of(at)).sum()
+    /// How much there is to do: bytes and entries.
+    pub(super) fn weight(&self) -> (u64, u64) {
+        (self.entries().iter().map(|entry| entry.size).sum(), self.entries().len() as u64)
     }
 
-    pub(super) fn weight_of(&self, at: usize) -> u64 {
-        self.entries()[at].size + ENTRY_WEIGHT
+    pub(super) fn size_of(&self, at: usize) -> u64 {
+        self.entries()[at].size
     }
 
     /// The files of the event log: entries, and where they belong.

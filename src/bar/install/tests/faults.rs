@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::base::queue::Job as _;
 use super::*;
 
 fn bar() -> Vec<u8> {
