@@ -26,7 +26,7 @@ Examples:
 
 Environment:
   CELLAR_UNIT_TOKEN      the token of the unit's administrator; else the file unit.token in the unit
-  CELLAR_URL, CELLAR_TOKEN   a running server for account, role, token and acl, and a token for it
+  CELLAR_URL, CELLAR_TOKEN   a running server for account, role, token and acl, and a token for it; CELLAR_CA is its --ca
   CELLAR_SECTION__KEY    a key of the configuration, such as CELLAR_LIMITS__BAR_SIZE
   CELLAR_ROOT, CELLAR_LISTEN, CELLAR_CONFIG, CELLAR_LOG, CELLAR_LOG_FORMAT    the flags of the same names
 

@@ -47,6 +47,10 @@ pub(super) enum Error {
     Answer(String),
     #[error("`{0}` is no URL of a server that can be spoken to")]
     Url(String),
+    #[error("{server} cannot be trusted: {source}")]
+    Secure { server: String, source: io::Error },
+    #[error("{0} names no authority for certificates")]
+    NoAuthorities(String),
     #[error("there is no token for that server")]
     Token,
     #[error("no {} was given", .0.to_lowercase())]
@@ -63,6 +67,8 @@ impl Error {
             Self::Unit(OpenError::Served(_) | OpenError::Store(StoreError::InUse)) => Exit::Locked,
             Self::Refused(_)
             | Self::Url(_)
+            | Self::Secure { .. }
+            | Self::NoAuthorities(_)
             | Self::Token
             | Self::NoSecret(_)
             | Self::Config(_)
@@ -100,7 +106,13 @@ impl Error {
             }
             Self::Unit(OpenError::Store(StoreError::InUse)) => Some("another process has the cell open: end it first"),
             Self::Url(_) => {
-                Some("only http:// is spoken: use it on the server's machine, or `--root` with the unit's directory")
+                Some("it is what the server says when it starts: `http://127.0.0.1:8080/`, `https://unit.example/`")
+            }
+            Self::Secure { .. } => Some(
+                "the host of the URL must be in its certificate; `--ca FILE` names the authority of your own that signed it",
+            ),
+            Self::NoAuthorities(_) => {
+                Some("give a PEM file with lines such as `-----BEGIN CERTIFICATE-----` to `--ca`")
             }
             Self::Token => Some("put one into CELLAR_TOKEN, or into ~/.config/cellar/token"),
             Self::NoSecret(_) => Some("give it on stdin, as one line"),

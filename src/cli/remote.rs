@@ -9,9 +9,10 @@ use bytes::Bytes;
 use http::{HeaderName, Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
+use self::link::Link;
 use super::args::people::Place;
 use super::error::Error;
 use crate::base::id;
@@ -25,6 +26,8 @@ use crate::storage::unit::Role;
 use crate::web::auth::UnitToken;
 use crate::web::authority::Authority;
 
+mod link;
+
 /// Where the tokens for servers elsewhere come from.
 const TOKENS: &[&str] = &["CELLAR_TOKEN", "CELLAR_UNIT_TOKEN"];
 /// Connections to a server of our own.
@@ -34,9 +37,7 @@ const TOKEN_FILE: &str = ".config/cellar/token";
 /// A server that requests can be sent to.
 pub(super) struct Remote {
     runtime: Option<Runtime>,
-    /// Host and port, and the path that its URLs begin with.
-    authority: String,
-    prefix: String,
+    link: Link,
     token: String,
     own: Option<Arc<Unit>>,
 }
@@ -63,11 +64,8 @@ impl Remote {
         let runtime = Runtime::new().map_err(system("start the runtime"))?;
         match &place.url {
             Some(url) => {
-                let rest = url.strip_prefix("http://").ok_or_else(|| Error::Url(url.clone()))?;
-                let (authority, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-                let authority = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
-                let prefix = format!("/{}", prefix.trim_matches('/')).trim_end_matches('/').to_owned();
-                Ok(Self { runtime: Some(runtime), authority, prefix, token: token()?, own: None })
+                let link = Link::to(url, place.ca.as_deref())?;
+                Ok(Self { runtime: Some(runtime), link, token: token()?, own: None })
             }
             None => Self::on(place, runtime),
         }
@@ -91,13 +89,14 @@ impl Remote {
             tokio::spawn(async move { listen::serve(listener, app, None, CONNECTIONS, &mut signals).await });
             Ok(address)
         });
-        let authority = address.map_err(system("listen on the loopback interface"))?.to_string();
-        Ok(Self { runtime: Some(runtime), authority, prefix: String::new(), token, own: Some(unit) })
+        let address = address.map_err(system("listen on the loopback interface"))?;
+        let link = Link::to(&format!("http://{address}"), None)?;
+        Ok(Self { runtime: Some(runtime), link, token, own: Some(unit) })
     }
 
     /// The URL of a cell, with its trailing slash.
     pub(super) fn cell(&self, name: &str) -> String {
-        format!("http://{}{}/{name}/", self.authority, self.prefix)
+        format!("{}/{name}/", self.link.base())
     }
 
     /// Sends a request of the administrator and returns its answer; a refusal is an error with the server's words.
@@ -122,8 +121,8 @@ impl Remote {
     ) -> Result<Answer, Error> {
         let wrong = |e: &dyn std::fmt::Display| Error::Answer(e.to_string());
         let method = Method::from_bytes(method.as_bytes()).map_err(|e| wrong(&e))?;
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.prefix));
-        request = request.header("host", &self.authority).header("accept", "application/json");
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.link.prefix()));
+        request = request.header("host", self.link.authority()).header("accept", "application/json");
         for (name, value) in headers {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| wrong(&e))?;
             request = request.header(name, *value);
@@ -131,7 +130,7 @@ impl Remote {
         let request = request.body(Full::new(Bytes::from(body))).map_err(|e| wrong(&e))?;
         let runtime = self.runtime.as_ref().expect("invariant: the runtime lives until the end");
         let answer = runtime.block_on(async {
-            let stream = TcpStream::connect(&self.authority).await.map_err(system("connect to the server"))?;
+            let stream = self.link.connect().await?;
             let (mut sender, connection) =
                 hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| wrong(&e))?;
             tokio::spawn(connection);
