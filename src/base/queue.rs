@@ -149,6 +149,7 @@ mod tests {
     use super::*;
 
     /// Waits until it may end, and tells how it ended.
+    #[derive(Debug)]
     struct Waits {
         number: usize,
         until: Receiver<()>,

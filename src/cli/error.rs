@@ -39,12 +39,18 @@ pub(super) enum Error {
     /// The job came to nothing; the text is what the unit says of it.
     #[error("{0}")]
     Job(String),
-    #[error("interrupted; the cell is as it was")]
+    #[error("interrupted; nothing is left of it")]
     Interrupted,
     #[error("{0}")]
     Refused(String),
     #[error("the server's answer cannot be understood: {0}")]
     Answer(String),
+    /// A refusal of the server: its words and its code.
+    #[error("{text} ({code})")]
+    Coded { code: String, text: String },
+    /// What was being downloaded is not the same any more.
+    #[error("it was changed on the server while it was downloaded")]
+    Changed,
     #[error("`{0}` is no URL of a server that can be spoken to")]
     Url(String),
     #[error("{server} cannot be trusted: {source}")]
@@ -66,6 +72,8 @@ impl Error {
             Self::Unit(OpenError::NoUnit(_)) => Exit::NoUnit,
             Self::Unit(OpenError::Served(_) | OpenError::Store(StoreError::InUse)) => Exit::Locked,
             Self::Refused(_)
+            | Self::Changed
+            | Self::Coded { .. }
             | Self::Url(_)
             | Self::Secure { .. }
             | Self::NoAuthorities(_)
@@ -129,7 +137,9 @@ impl Error {
             Self::Unit(OpenError::Manifest(_) | OpenError::Headless(_)) => {
                 Some("put unit.toml back: two lines, `format = 1` and `id = \"…\"`")
             }
-            Self::Unit(OpenError::Served(_)) => Some("stop that server first, or serve another directory"),
+            Self::Unit(OpenError::Served(_)) => {
+                Some("stop that server first, or serve another directory; other verbs take its URL with `--url`")
+            }
             _ => None,
         }
     }

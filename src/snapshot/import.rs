@@ -21,11 +21,16 @@ use super::progress::Progress;
 use super::{META, OWN_INSTALLS, OWN_LOG, WEBDAV, drives};
 use crate::storage;
 use crate::storage::cell::Cell;
-use crate::storage::holders::Holder;
 use crate::storage::database::Tx;
 use crate::storage::database::cell_root::CELL_ROOT;
 use crate::storage::database::job::{INSTALL, Job, JobState};
+use crate::storage::holders::Holder;
 use crate::storage::unit::{CellRecord, Unit};
+
+/// The name of the cell that a snapshot file was made of. Blocks.
+pub fn named_cell(file: std::fs::File) -> Result<String, Failure> {
+    source::named_cell(file)
+}
 
 /// How long other processes have to let go of the cell.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -9,6 +9,7 @@ mod access;
 mod bars;
 mod cell;
 mod cell_command;
+mod cell_remote;
 mod client;
 mod clients;
 mod command_line;

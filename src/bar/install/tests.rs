@@ -14,7 +14,6 @@ use std::sync::atomic::Ordering::SeqCst;
 use builder::Bar;
 
 use super::*;
-use crate::base::queue::Job as _;
 use crate::base::clock;
 use crate::base::path::ResourcePath;
 use crate::storage::cell::Limits;

@@ -228,6 +228,16 @@ impl SnapshotSource {
     }
 }
 
+/// The name of the cell that a snapshot file was made of.
+pub(super) fn named_cell(file: File) -> Result<String, Failure> {
+    let archive = Archive::open(file, LIMITS).map_err(Failure::archive)?;
+    let entry = archive.find(CELL).ok_or_else(|| Failure::Missing(CELL.to_owned()))?;
+    let bytes = archive.read_entry(entry, MANIFEST_BYTES).map_err(Failure::archive)?;
+    let cell: Value = serde_json::from_slice(&bytes).map_err(|_| damaged(format!("{CELL} cannot be read")))?;
+    let name = cell["_source"]["s"]["Name"].as_str();
+    name.map(str::to_owned).ok_or_else(|| damaged(format!("{CELL} names no cell")))
+}
+
 /// Whether an entry must be in the list.
 fn is_covered(name: &str) -> bool {
     (name.starts_with(WEBDAV) || name.starts_with(OWN)) && name != OWN_ENTRIES

@@ -169,7 +169,7 @@ fn writes_go_on_and_the_file_is_one_moment() {
             _ => {}
         }
     }
-    let progress = crate::snapshot::export::Progress::default();
+    let progress = crate::snapshot::progress::Progress::default();
     let staged = crate::snapshot::export::pack(&cell, &of, &moment, &progress).expect("packed");
     assert_eq!(progress.percent(), 100);
     drop(moment);

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::base::queue::Job as _;
 use super::*;
+use crate::base::queue::Job as _;
 
 fn bar() -> Vec<u8> {
     Bar::v2(Some("https://app.example/"))
