@@ -21,6 +21,7 @@ pub mod log;
 pub mod operation;
 mod reap;
 pub mod rebuild;
+pub mod sorted;
 pub mod space;
 mod sparse;
 pub mod spool;

@@ -3,6 +3,7 @@
 //! [`SnapshotSource::open`] checks the file before anything is promised. The content is built beside the cell, every byte of
 //! it compared with its checksum on the way, and takes the cell's place at once when all of it is durable.
 
+mod index;
 mod objects;
 mod resources;
 mod source;
@@ -25,11 +26,12 @@ use crate::storage::database::Tx;
 use crate::storage::database::cell_root::CELL_ROOT;
 use crate::storage::database::job::{INSTALL, Job, JobState};
 use crate::storage::holders::Holder;
+use crate::storage::rebuild::{AllFolders, Folders};
 use crate::storage::unit::{CellRecord, Unit};
 
 /// The name of the cell that a snapshot file was made of. Blocks.
 pub fn named_cell(file: std::fs::File) -> Result<String, Failure> {
-    source::named_cell(file)
+    source::named_cell(&file)
 }
 
 /// How long other processes have to let go of the cell.
@@ -94,11 +96,13 @@ pub(super) fn run(
     let mut numbers = Numbers { shift, last };
     let mut new = unit.new_cell(record).map_err(Failure::machine(WHAT))?;
     let tree = new.tree();
-    let folders = new.fill(|tx| restore(tx, &tree, source, &mut numbers, progress)).map_err(|Stop(failure)| failure)?;
+    let spool = Folders::new(new.spool().map_err(Failure::machine(WHAT))?);
+    let restored = new.fill(|tx| restore(tx, &tree, source, &mut numbers, progress, spool));
+    let folders = restored.map_err(|Stop(failure)| failure)?;
     let logs = source.logs()?;
     for (entry, path) in &logs {
-        resources::store(source, &tree, *entry, path)?;
-        progress.add(source.size_of(*entry), 1);
+        resources::store(source, &tree, entry, path)?;
+        progress.add(entry.size, 1);
     }
     if progress.is_stopping() {
         return Err(super::failure::IMPORT_STOPPED);
@@ -128,10 +132,11 @@ fn restore(
     source: &SnapshotSource,
     numbers: &mut Numbers,
     progress: &Progress,
-) -> Result<Vec<String>, Stop> {
+    folders: Folders,
+) -> Result<AllFolders, Stop> {
     let restored = objects::restore(tx, source, numbers)?;
     cell_root(tx, source, &restored)?;
-    let folders = Tree { tx, target: tree, source, restored: &restored, progress }.restore(numbers)?;
+    let folders = Tree { tx, target: tree, source, restored: &restored, progress, folders }.restore(numbers)?;
     installs(tx, source, &restored.boxes, numbers)?;
     if let Some(bytes) = source.find(drives::ENTRY, DOCUMENT)? {
         let account = |id: &str| restored.number(ACCOUNT, id);

@@ -200,7 +200,7 @@ impl Transfers {
     ) -> Result<(), Refused> {
         let reserved = self.reserve(cell.number(), TransferKind::Import)?;
         let (_, file) = cell.open_snapshot(&format!("{name}.zip"))?.ok_or(Refused::Missing)?;
-        let source = Box::new(SnapshotSource::open(file)?);
+        let source = Box::new(SnapshotSource::open(file, &|| cell.spool())?);
         let closed = self.gates.close(cell.name(), TransferKind::Import).ok_or(Refused::Accessed)?;
         if installing(cell.number()) {
             return Err(Refused::Accessed);

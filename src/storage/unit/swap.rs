@@ -7,7 +7,7 @@ use super::{CellRecord, Unit, discard, locked, open_directory};
 use crate::base::{clock, id};
 use crate::storage::error::{Error, Result};
 use crate::storage::holders::Holder;
-use crate::storage::rebuild::NewCell;
+use crate::storage::rebuild::{AllFolders, NewCell};
 
 /// How often another process that has the cell open is looked for.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -35,7 +35,7 @@ impl Unit {
         &self,
         record: &CellRecord,
         mut new: NewCell,
-        folders: &[String],
+        folders: &AllFolders,
         keep_log: bool,
         patience: Duration,
         mut wait: impl FnMut(Vec<Holder>) -> bool,
