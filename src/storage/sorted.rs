@@ -188,7 +188,7 @@ impl Run<'_> {
 
 impl Records<'_> {
     /// The next record: key and value.
-    pub fn next(&mut self) -> Result<Option<(&[u8], &[u8])>> {
+    pub fn take(&mut self) -> Result<Option<(&[u8], &[u8])>> {
         if let Some(given) = self.given.take() {
             self.runs[given].advance()?;
         }
@@ -224,7 +224,7 @@ mod tests {
     fn read(sorted: &Sorted) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut records = sorted.records().expect("records");
         let mut all = Vec::new();
-        while let Some((key, value)) = records.next().expect("a record") {
+        while let Some((key, value)) = records.take().expect("a record") {
             all.push((key.to_vec(), value.to_vec()));
         }
         all

@@ -66,7 +66,7 @@ pub(super) fn read(source: &File, spool: NewSpool<'_>) -> Result<Sorted, Stopped
     let physical = physical.finish()?;
     let (mut records, mut headers) = (physical.records()?, directory.headers(source));
     let mut named = Sorter::new(spool()?);
-    while let Some((offset, value)) = records.next()? {
+    while let Some((offset, value)) = records.take()? {
         let (about, note, raw) = unpack(value);
         let lossy = String::from_utf8_lossy(raw);
         let mut entry = Entry::known(&lossy, about)?;
@@ -168,7 +168,7 @@ impl Index {
     /// The entries without those of resources.
     pub(super) fn fixed(sorted: &Sorted) -> Result<Fixed, Stopped> {
         let (mut fixed, mut records) = (BTreeMap::new(), sorted.records()?);
-        while let Some((_, value)) = records.next()? {
+        while let Some((_, value)) = records.take()? {
             if is_resource_value(value) {
                 continue;
             }
@@ -193,7 +193,7 @@ impl Index {
         let (mut resources, mut records) = (Sorter::new(spool()?), sorted.records()?);
         let (mut bytes, mut entries) = (0, 0);
         let mut before: Vec<u8> = Vec::new();
-        while let Some((key, value)) = records.next()? {
+        while let Some((key, value)) = records.take()? {
             let mut found = indexed(value)?;
             if !before.is_empty() && before == key {
                 return Err(Failure::Damaged(format!("entry {} is there twice", found.entry.shown_name())).into());
@@ -217,7 +217,7 @@ impl Index {
 
 impl Resources<'_> {
     pub(super) fn next(&mut self) -> Result<Option<Indexed>, Stopped> {
-        self.0.next()?.map(|(_, value)| indexed(value)).transpose()
+        self.0.take()?.map(|(_, value)| indexed(value)).transpose()
     }
 }
 

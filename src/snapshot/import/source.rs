@@ -266,7 +266,7 @@ impl<'s> Lines<'s> {
     }
 
     fn advance(&mut self) -> Result<(), Stopped> {
-        self.next = match self.records.next()? {
+        self.next = match self.records.take()? {
             Some((key, line)) => Some((key.to_vec(), parse(line)?)),
             None => None,
         };
