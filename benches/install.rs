@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use zip::write::SimpleFileOptions;
@@ -13,6 +12,7 @@ use crate::Result;
 use crate::children::Cellar;
 use crate::data::Tree;
 use crate::options::Options;
+use crate::programs::ripunzip;
 use crate::table::{Row, Unit, in_turns};
 
 /// The limits of a unit that takes everything here.
@@ -40,7 +40,7 @@ fn row(options: &Options, name: &str, tree: &Tree) -> Result<Row> {
         },
         || {
             trees += 1;
-            ripunzip(&out.join(trees.to_string()), &bar)
+            ripunzip(&bar, &out.join(trees.to_string()))
         },
     )?;
     let size = fs::metadata(&bar)?.len() / 1_000_000;
@@ -89,19 +89,5 @@ fn install(cellar: &Cellar, box_name: &str, bar: &Path) -> Result<f64> {
             return Err(format!("{target}: {text}").into());
         }
         std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-fn ripunzip(out: &Path, bar: &Path) -> Result<f64> {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/bin/ripunzip");
-    let begin = Instant::now();
-    let mut command = Command::new(program);
-    command.arg("unzip-file").arg("--output-directory").arg(out).arg(bar);
-    let unpacked = command.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
-    let synced = Command::new("sync").arg("-f").arg(out).status()?;
-    if unpacked.success() && synced.success() {
-        Ok(begin.elapsed().as_secs_f64() * 1e3)
-    } else {
-        Err("ripunzip failed".into())
     }
 }

@@ -21,6 +21,7 @@ mod install;
 mod large;
 mod listing;
 mod options;
+mod programs;
 mod put;
 mod relaxed;
 mod table;

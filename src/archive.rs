@@ -22,5 +22,5 @@ pub use error::ArchiveError;
 pub use layout::{Layout, LayoutBuilder, Member, MemberKind, Placed, Source};
 pub use limits::Limits;
 pub use read_at::ReadAt;
-pub use reader::{Archive, Entry, EntryKind, Method};
+pub use reader::{Archive, Directory, Entry, EntryKind, Headers, Known, Method};
 pub use writer::{Packed, Writer};

@@ -17,8 +17,11 @@ mod check;
 mod config;
 mod error;
 mod exit;
+mod interrupt;
 mod log;
+mod meter;
 mod objects;
+mod output;
 mod printer;
 mod remote;
 mod role;
@@ -42,9 +45,9 @@ pub fn run() -> ExitCode {
     let result = match &args.verb {
         Verb::Serve(verb) => serve::run(verb, &args.log, &printer),
         Verb::Config(verb) => config::run(verb, &printer),
-        Verb::Cell(verb) => log::start(&args.log).and_then(|()| cell::run(&verb.verb, &printer)),
-        Verb::Box(verb) => log::start(&args.log).and_then(|()| cell_box::run(verb, &printer)),
-        Verb::Snapshot(verb) => log::start(&args.log).and_then(|()| snapshot::run(verb, &printer)),
+        Verb::Cell(verb) => log::quietly(&args.log).and_then(|()| cell::run(verb, &printer)),
+        Verb::Box(verb) => log::quietly(&args.log).and_then(|()| cell_box::run(verb, &printer)),
+        Verb::Snapshot(verb) => log::quietly(&args.log).and_then(|()| snapshot::run(verb, &printer)),
         Verb::Check(verb) => log::start(&args.log).and_then(|()| check::run(verb, &printer)),
         Verb::Account(verb) => log::quietly(&args.log).and_then(|()| account::run(verb, &printer)),
         Verb::Role(verb) => log::quietly(&args.log).and_then(|()| role::run(verb, &printer)),

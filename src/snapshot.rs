@@ -12,6 +12,7 @@ pub mod gate;
 pub mod import;
 mod meta;
 mod objects;
+mod progress;
 pub mod transfers;
 
 /// The version of the layout.

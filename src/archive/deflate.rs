@@ -12,6 +12,8 @@ pub const DICTIONARY: usize = 32 << 10;
 
 /// Bytes that tell whether the rest is worth the work.
 pub const SAMPLE: usize = 64 << 10;
+/// The same of members that are shorter than that and look like noise.
+const SHORT: usize = 2 << 10;
 
 /// Compresses whole members.
 pub struct Compressor {
@@ -28,7 +30,10 @@ impl Compressor {
 
     /// Appends content in the shorter of its two forms, and says which that is.
     pub fn pack(&mut self, content: &[u8], out: &mut Vec<u8>) -> Method {
-        if content.len() > SAMPLE && !self.shrinks(middle(content)) {
+        let sample = if content.len() > SAMPLE { SAMPLE } else { SHORT };
+        // Compressing what is compressed already costs as much as compressing what is not.
+        let doubtful = content.len() > SAMPLE || (content.len() >= 2 * SHORT && is_noise(content));
+        if doubtful && !self.shrinks(middle(content, sample)) {
             out.extend_from_slice(content);
             return Method::Stored;
         }
@@ -55,9 +60,29 @@ impl Compressor {
     }
 }
 
-fn middle(content: &[u8]) -> &[u8] {
-    let start = (content.len() - SAMPLE) / 2;
-    &content[start..start + SAMPLE]
+fn middle(content: &[u8], length: usize) -> &[u8] {
+    let start = (content.len() - length) / 2;
+    &content[start..start + length]
+}
+
+/// Whether all bytes are about equally frequent: two of them are the same hardly more often than by chance.
+fn is_noise(content: &[u8]) -> bool {
+    // Four tables, because counting the same byte twice in a row waits for the first time.
+    let mut tables = [[0_u32; 256]; 4];
+    let mut chunks = content.chunks_exact(4);
+    for chunk in &mut chunks {
+        for (table, &byte) in tables.iter_mut().zip(chunk) {
+            table[usize::from(byte)] += 1;
+        }
+    }
+    for &byte in chunks.remainder() {
+        tables[0][usize::from(byte)] += 1;
+    }
+    let count = |byte: usize| tables.iter().map(|table| u64::from(table[byte])).sum::<u64>();
+    let same: u64 = (0..256).map(count).map(|n| n * n.saturating_sub(1)).sum();
+    let n = content.len() as u64;
+    // By chance it is one pair in 256.
+    same * 256 * 10 < n * (n - 1) * 11
 }
 
 /// Appends one block of a member. `before` are the last bytes of the block before it, [`DICTIONARY`] of them at most.
@@ -142,6 +167,9 @@ mod tests {
             (text(200_000), Method::Deflated),
             (noise(1000), Method::Stored),
             (noise(200_000), Method::Stored),
+            (noise(9000), Method::Stored),
+            // All bytes are equally frequent, and yet there is much to gain.
+            ((0..20_000).map(|n| n as u8).collect(), Method::Deflated),
         ] {
             let mut out = b"before".to_vec();
             assert_eq!(compressor.pack(&content, &mut out), method, "{}", content.len());

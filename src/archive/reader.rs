@@ -73,6 +73,100 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// An entry of an archive that has been read before, with its name as [`Entry::name`] told it.
+    pub fn known(name: &str, about: Known) -> Result<Self, ArchiveError> {
+        let Known { method, crc, compressed_size, size, data_offset } = about;
+        let name = EntryName::parse(name.as_bytes())?;
+        let kind = directory::kind(&name, 0);
+        Ok(Self { name, kind, method, crc, compressed_size, size, header_offset: 0, data_offset })
+    }
+
+    /// What [`Entry::known`] needs besides the name.
+    pub fn about(&self) -> Known {
+        let Self { method, crc, compressed_size, size, data_offset, .. } = *self;
+        Known { method, crc, compressed_size, size, data_offset }
+    }
+
+    /// A reader of the content in the archive of this entry. Its memory does not depend on the entry.
+    pub fn open<'a, R: ReadAt + ?Sized>(&self, source: &'a R) -> Result<EntryReader<'a, R>, ArchiveError> {
+        EntryReader::new(source, self)
+    }
+
+    /// The whole content, refused before reading where it declares more than `limit` bytes.
+    pub fn read<R: ReadAt + ?Sized>(&self, source: &R, limit: u64) -> Result<Vec<u8>, ArchiveError> {
+        read_whole(source, self, limit)
+    }
+}
+
+/// What is known of an entry whose headers were checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    pub method: Method,
+    pub crc: u32,
+    pub compressed_size: u64,
+    pub size: u64,
+    pub data_offset: u64,
+}
+
+/// The directory of an archive, read from one end to the other: for archives with more entries than fit in memory.
+#[derive(Debug)]
+pub struct Directory {
+    end: directory::End,
+}
+
+impl Directory {
+    /// Finds it.
+    pub fn find<R: ReadAt + ?Sized>(source: &R) -> Result<Self, ArchiveError> {
+        Ok(Self { end: directory::find(source)? })
+    }
+
+    /// Gives every entry with the bytes of its name, in the order of the directory. Where the content is, is not known yet.
+    pub fn each<R: ReadAt + ?Sized, E: From<ArchiveError>>(
+        &self,
+        source: &R,
+        limits: Limits,
+        each: impl FnMut(Entry, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        directory::each(source, &self.end, limits, each)
+    }
+
+    /// What checks the headers of all entries, which must come in the order of their offsets.
+    pub fn headers<'a, R: ReadAt + ?Sized>(&self, source: &'a R) -> Headers<'a, R> {
+        Headers::new(source, self.end.start)
+    }
+}
+
+/// Checks local headers, in physical order: each must repeat name and method, and end with its content before the next one
+/// begins, the last before the directory.
+pub struct Headers<'a, R: ?Sized> {
+    window: Window<'a, R>,
+    directory: u64,
+    /// Where the content of the entry before ends, and its name.
+    free: u64,
+    before: String,
+}
+
+impl<'a, R: ReadAt + ?Sized> Headers<'a, R> {
+    fn new(source: &'a R, directory: u64) -> Self {
+        Self { window: Window::new(source, 8 << 10), directory, free: 0, before: String::new() }
+    }
+
+    /// Checks the next entry, and says in it where its content is.
+    pub fn check(&mut self, entry: &mut Entry, raw_name: &[u8]) -> Result<(), ArchiveError> {
+        if entry.header_offset < self.free {
+            return Err(ArchiveError::Overlap { name: entry.shown_name(), other: self.before.clone() });
+        }
+        let data = check_header(&mut self.window, entry, raw_name, self.directory)?;
+        let end = data.checked_add(entry.compressed_size).filter(|&end| end <= self.directory);
+        self.free = end.ok_or_else(|| ArchiveError::Outside { name: entry.shown_name() })?;
+        self.before.clear();
+        self.before.push_str(&entry.shown_name());
+        entry.data_offset = data;
+        Ok(())
+    }
+}
+
 /// An open archive.
 #[derive(Debug)]
 pub struct Archive<R> {
@@ -149,28 +243,16 @@ fn ordered(entries: &[Entry], compare: impl Fn(&Entry, &Entry) -> std::cmp::Orde
     order
 }
 
-/// Reads every local header, in physical order: each must repeat name and method, and end with its content before the next
-/// one begins, the last before the directory, which is at `directory`.
+/// Checks every local header; the directory is at `directory`.
 fn check_headers<R: ReadAt + ?Sized>(
     source: &R,
     entries: &mut [Entry],
     raw_names: &directory::RawNames,
     directory: u64,
 ) -> Result<(), ArchiveError> {
-    let mut window = Window::new(source, 8 << 10);
-    let mut previous: Option<usize> = None;
-    let mut free = 0;
+    let mut headers = Headers::new(source, directory);
     for index in ordered(entries, |a, b| a.header_offset.cmp(&b.header_offset)) {
-        let index = index as usize;
-        let entry = &entries[index];
-        if let Some(previous) = previous.filter(|_| entry.header_offset < free) {
-            return Err(ArchiveError::Overlap { name: entry.shown_name(), other: entries[previous].shown_name() });
-        }
-        let data = check_header(&mut window, entry, raw_names.get(index), directory)?;
-        let end = data.checked_add(entry.compressed_size).filter(|&end| end <= directory);
-        free = end.ok_or_else(|| ArchiveError::Outside { name: entry.shown_name() })?;
-        entries[index].data_offset = data;
-        previous = Some(index);
+        headers.check(&mut entries[index as usize], raw_names.get(index as usize))?;
     }
     Ok(())
 }

@@ -11,7 +11,6 @@ mod contents;
 mod declare;
 mod ending;
 mod objects;
-mod queue;
 mod report;
 mod status;
 mod work;
@@ -24,13 +23,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use status::{BoxStatus, status_of};
 
 use bar_file::BarFile;
-use queue::Queue;
 
 use super::Layout;
 use super::event::InstallEvent;
 use super::inspect::{BarLimits, Plan, Stop, inspect};
 use super::refusal::Refusal;
 use crate::base::clock;
+use crate::base::queue::{Job, Queue, Refused};
 use crate::domain::event::{Event, EventLog, LOCAL_CELL};
 use crate::storage;
 use crate::storage::cell::Cell;
@@ -67,9 +66,11 @@ pub struct Installer {
     unit: Arc<Unit>,
     log: Arc<EventLog>,
     limits: BarLimits,
-    queue: Queue,
+    queue: Queue<Accepted>,
     /// Installations of each cell that have not ended.
     busy: Mutex<HashMap<i64, usize>>,
+    /// Those that have not ended, by cell and box: each with what makes it end.
+    running: Mutex<HashMap<(i64, i64), Arc<AtomicBool>>>,
     stopping: AtomicBool,
 }
 
@@ -90,6 +91,8 @@ struct Install {
     request_key: String,
     cell_urls: Vec<String>,
     everything: bool,
+    /// Somebody wants it to end.
+    cancelled: Arc<AtomicBool>,
     /// Given back when the installation has ended.
     _busy: BusyMark,
 }
@@ -100,8 +103,9 @@ impl Installer {
             unit,
             log,
             limits,
-            queue: Queue::new(WORKERS),
+            queue: Queue::new(WORKERS, usize::MAX),
             busy: Mutex::default(),
+            running: Mutex::default(),
             stopping: AtomicBool::new(false),
         })
     }
@@ -132,15 +136,22 @@ impl Installer {
                 PrepareError::Store(other)
             }
         })?;
-        let installer = self.clone();
-        let install = Install { installer, cell, begun, bar, plan, request_key, cell_urls, everything, _busy: busy };
+        let (installer, cancelled) = (self.clone(), Arc::new(AtomicBool::new(false)));
+        let key = (cell.number(), begun.cell_box.id);
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(key, cancelled.clone());
+        let install =
+            Install { installer, cell, begun, bar, plan, request_key, cell_urls, everything, cancelled, _busy: busy };
         install.announce();
         Ok(Accepted { install: Some(Box::new(install)) })
     }
 
     /// Lets an installation run as soon as its turn comes.
     pub fn enqueue(&self, accepted: Accepted) {
-        self.queue.submit(accepted);
+        match self.queue.submit(accepted) {
+            Ok(()) => {}
+            // It fails by being dropped.
+            Err(Refused::Closed(accepted) | Refused::Full(accepted)) => drop(accepted),
+        }
     }
 
     /// Whether an installation in this cell has not ended.
@@ -154,8 +165,17 @@ impl Installer {
         self.queue.close();
     }
 
-    fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
+    /// Asks an installation to end, as a failed one: at its next entry, or at once if it waits for its turn. Tells whether there
+    /// was one.
+    pub fn cancel(&self, cell: i64, cell_box: i64) -> bool {
+        let running = {
+            let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            running.get(&(cell, cell_box)).cloned()
+        };
+        let Some(cancelled) = running else { return false };
+        cancelled.store(true, Ordering::Relaxed);
+        self.queue.take_out(|accepted| accepted.is_of(cell, cell_box));
+        true
     }
 }
 
@@ -174,8 +194,17 @@ impl Accepted {
         self.install.as_ref().expect("invariant: only what consumes it takes it out")
     }
 
+    fn is_of(&self, cell: i64, cell_box: i64) -> bool {
+        let install = self.install();
+        install.cell.number() == cell && install.begun.cell_box.id == cell_box
+    }
+}
+
+impl Job for Accepted {
+    const NAME: &'static str = "install";
+
     /// Does the work, to its end. Blocks; never panics.
-    pub fn run(mut self) {
+    fn run(mut self) {
         if let Some(install) = self.install.take() {
             install.run();
         }
@@ -184,8 +213,15 @@ impl Accepted {
     /// Ends the installation as a failed one. Blocks.
     fn give_up(mut self) {
         if let Some(install) = self.install.take() {
-            install.give_up(ending::STOPPED);
+            install.give_up(install.why_stopped());
         }
+    }
+}
+
+impl Drop for Install {
+    fn drop(&mut self) {
+        let key = (self.cell.number(), self.begun.cell_box.id);
+        self.installer.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
     }
 }
 
@@ -203,6 +239,14 @@ impl Drop for Accepted {
 }
 
 impl Install {
+    fn is_stopping(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed) || self.installer.stopping.load(Ordering::Relaxed)
+    }
+
+    fn why_stopped(&self) -> &'static str {
+        if self.cancelled.load(Ordering::Relaxed) { ending::CANCELLED } else { ending::STOPPED }
+    }
+
     /// The first events.
     fn announce(&self) {
         let name = &self.begun.cell_box.name;

@@ -73,6 +73,21 @@ pub fn byte_is_locked(file: &File, offset: u64) -> io::Result<bool> {
     Ok(libc::c_int::from(lock.l_type) != libc::F_UNLCK)
 }
 
+/// Asks the kernel to begin writing bytes of a file to its disk, so that a later sync has less to wait for. A hint: nothing is
+/// durable by it, and where it cannot be followed nothing happens.
+#[allow(unsafe_code)]
+pub fn begin_writing(file: &File, offset: u64, length: u64) {
+    // SAFETY: the call takes no pointers; the descriptor is open for as long as `file` is borrowed.
+    let _ = unsafe {
+        libc::sync_file_range(
+            file.as_raw_fd(),
+            offset as libc::off64_t,
+            length as libc::off64_t,
+            libc::SYNC_FILE_RANGE_WRITE,
+        )
+    };
+}
+
 /// Bytes that were written to a TCP socket and that its peer has not acknowledged yet.
 #[allow(unsafe_code)]
 pub fn unacknowledged(socket: RawFd) -> io::Result<u64> {

@@ -115,6 +115,11 @@ impl Element {
         self.children_named(ns, local).next()
     }
 
+    /// The first element of a name below this one, at any depth.
+    pub fn find(&self, ns: &str, local: &str) -> Option<&Self> {
+        self.elements().find_map(|e| if e.is(ns, local) { Some(e) } else { e.find(ns, local) })
+    }
+
     /// The value of an attribute; `ns` is empty for one without prefix.
     pub fn attribute(&self, ns: &str, local: &str) -> Option<&str> {
         self.attributes.iter().find(|a| a.local == local && a.ns == ns).map(|a| a.value.as_str())

@@ -1,50 +1,79 @@
-//! `cellar cell`: what an administrator sets for one cell. `cellar cell quota` shows how much it holds and may hold.
+//! `cellar cell`: whole cells out and in, and what an administrator sets for one cell.
 
 use serde_json::json;
 
-use super::args::{CellVerb, QuotaArgs, QuotaLimit};
+use super::args::archives::{CellArgs, CellVerb, QuotaLimit};
+use super::args::people::Place;
 use super::error::Error;
 use super::exit::Exit;
 use super::printer::Printer;
+use super::remote::Remote;
+use super::snapshot::in_cell;
 use super::transfer;
+use crate::base::path::encode_segment;
+use crate::base::xml::{DAV, Limits as XmlLimits, parse};
 use crate::storage::cell::Limits;
 use crate::storage::unit::{OpenError, Role};
 use crate::storage::writer::{Change, Context};
 use crate::storage::{Error as StoreError, Unit};
 
-pub(super) fn run(verb: &CellVerb, printer: &Printer) -> Result<Exit, Error> {
-    match verb {
-        CellVerb::Quota(args) => quota(args, printer),
-        CellVerb::Export { place, name, output, level } => {
-            transfer::export(place, name.as_deref(), output.as_deref(), *level, printer)
+pub(super) fn run(args: &CellArgs, printer: &Printer) -> Result<Exit, Error> {
+    let place = &args.place;
+    match &args.verb {
+        CellVerb::Export(export) => transfer::export(place, export, printer)?,
+        CellVerb::Import { cell, file } => transfer::import(place, cell.as_deref(), file, printer)?,
+        CellVerb::Quota { cell, limit } => {
+            let (used, own) = match place.url {
+                Some(_) => quota_of_server(place, cell, *limit)?,
+                None => quota(place, cell, *limit)?,
+            };
+            if place.json {
+                let line = json!({ "message_type": "quota", "cell": cell, "used": used, "quota": own });
+                printer.data(&line.to_string())?;
+            } else {
+                let limit = own.map_or_else(|| "no limit of its own".to_owned(), |bytes| format!("of {bytes} bytes"));
+                printer.data(&format!("{cell}: {used} bytes used, {limit}"))?;
+            }
         }
-        CellVerb::Import { place, file } => transfer::import(place, file, printer),
+    }
+    Ok(Exit::Ok)
+}
+
+fn bytes_of(limit: QuotaLimit) -> Option<i64> {
+    match limit {
+        QuotaLimit::None => None,
+        QuotaLimit::Bytes(bytes) => Some(bytes),
     }
 }
 
-fn quota(args: &QuotaArgs, printer: &Printer) -> Result<Exit, Error> {
-    let unit = Unit::open(&args.root, Role::Tool, Limits::default())?;
+/// What a cell holds and may hold, after its limit was set.
+fn quota(place: &Place, name: &str, limit: Option<QuotaLimit>) -> Result<(i64, Option<i64>), Error> {
+    let unit = Unit::open(&place.root, Role::Tool, Limits::default())?;
     let failed = |e: StoreError| match e {
-        StoreError::CellMissing => Error::NoCell(args.name.clone()),
+        StoreError::CellMissing => Error::NoCell(name.to_owned()),
         e => OpenError::from(e).into(),
     };
-    let cell = unit.cell(&args.name).map_err(failed)?;
-    if let Some(limit) = &args.limit {
-        let bytes = match limit {
-            QuotaLimit::None => None,
-            QuotaLimit::Bytes(bytes) => Some(*bytes),
-        };
+    let cell = unit.cell(name).map_err(failed)?;
+    if let Some(bytes) = limit.map(bytes_of) {
         cell.change(Change(move |ctx: &Context<'_>| ctx.tx.set_quota(bytes))).map_err(failed)?;
     }
-    let (used, own) = cell.read(|view| Ok((view.used_bytes()?, view.own_quota()?))).map_err(failed)?;
+    let found = cell.read(|view| Ok((view.used_bytes()?, view.own_quota()?))).map_err(failed)?;
     drop(cell);
     unit.close();
-    if args.json {
-        let line = json!({ "message_type": "quota", "cell": args.name, "used": used, "quota": own });
-        printer.data(&line.to_string())?;
-    } else {
-        let limit = own.map_or_else(|| "no limit of its own".to_owned(), |bytes| format!("of {bytes} bytes"));
-        printer.data(&format!("{}: {used} bytes used, {limit}", args.name))?;
+    Ok(found)
+}
+
+fn quota_of_server(place: &Place, name: &str, limit: Option<QuotaLimit>) -> Result<(i64, Option<i64>), Error> {
+    let remote = Remote::open(place)?;
+    let entity = format!("/__ctl/Cell('{}')", encode_segment(&name.replace('\'', "''")));
+    if let Some(bytes) = limit.map(bytes_of) {
+        remote.send("MERGE", &entity, &[], json!({ "Quota": bytes }).to_string()).map_err(in_cell(name))?;
     }
-    Ok(Exit::Ok)
+    let own = remote.send("GET", &entity, &[], String::new()).map_err(in_cell(name))?.json()?;
+    let body = "<propfind xmlns=\"DAV:\"><prop><quota-used-bytes/></prop></propfind>".to_owned();
+    let answer = remote.send("PROPFIND", &format!("/{}/", encode_segment(name)), &[("depth", "0")], body)?;
+    let root = parse(&answer.body, XmlLimits::of(answer.body.len())).map_err(|e| Error::Answer(e.to_string()))?;
+    let used = root.find(DAV, "quota-used-bytes").and_then(|used| used.text().trim().parse().ok());
+    let used = used.ok_or_else(|| Error::Answer("it does not tell how much is used".to_owned()))?;
+    Ok((used, own["d"]["results"]["Quota"].as_i64()))
 }

@@ -1,221 +1,144 @@
-//! `cellar box`: boxes in from bar files and out as bar files, in a unit on this machine, also beside a running server.
+//! `cellar box`: boxes in from bar files and out as bar files.
 
-use std::fs::File;
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::args::{BoxVerb, CellPlace};
+use super::args::archives::{BoxArgs, BoxVerb};
 use super::error::Error;
 use super::exit::Exit;
+use super::interrupt::Interrupt;
+use super::meter::Meter;
+use super::output::Output;
 use super::printer::Printer;
-use super::snapshot::{failed, on_file, open};
-use super::transfer::{bar, interruption, message};
-use crate::bar::export::{Archive, ArchiveReader, Request};
-use crate::bar::inspect::BarLimits;
-use crate::bar::install::{BoxStatus, InstallRequest, Installer, PrepareError, status_of};
-use crate::base::{clock, id};
-use crate::config::{Config, Sources};
-use crate::domain::event::EventLog;
-use crate::storage::cell::Limits;
-use crate::storage::operation::boxes::DeleteBox;
-use crate::storage::unit::Role;
-use crate::storage::{Cell, Error as StoreError, Unit};
+use super::remote::Remote;
+use super::snapshot::{Area, in_cell};
+use super::transfer::{message, reading};
+use crate::base::path::encode_segment;
 
+/// How often the progress is looked at.
 const LOOK: Duration = Duration::from_millis(100);
-/// Bytes that are copied at once.
-const PIECE: usize = 1 << 20;
+/// The code of a box that is not there.
+const NO_BOX: &str = "PR404-DV-0002";
+/// Asks a box for itself as a bar.
+const BAR: (&str, &str) = ("accept", "application/zip+x-personium-bar");
 
-pub(super) fn run(verb: &BoxVerb, printer: &Printer) -> Result<Exit, Error> {
-    let (BoxVerb::Install { place, .. } | BoxVerb::Export { place, .. } | BoxVerb::Status { place, .. }) = verb;
-    let unit = Arc::new(Unit::open(&place.root, Role::Tool, Limits::default())?);
-    let cell = open(&unit, place)?;
-    let tool = Tool { place, printer };
-    let done = match verb {
-        BoxVerb::Install { name, file, .. } => tool.install(&unit, &cell, name, file),
-        BoxVerb::Export { name, output, all, .. } => {
-            let output = output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.bar")));
-            tool.export(&cell, name, &output, *all)
+pub(super) fn run(args: &BoxArgs, printer: &Printer) -> Result<Exit, Error> {
+    let (BoxVerb::Install { cell, name, .. } | BoxVerb::Export { cell, name, .. } | BoxVerb::Status { cell, name }) =
+        &args.verb;
+    if name.is_empty() || name.contains('/') {
+        return Err(Error::Name(name.clone()));
+    }
+    let json = args.place.json;
+    // What cannot be written is told before anything is done.
+    let output = match &args.verb {
+        BoxVerb::Export { output, .. } => {
+            let file = format!("{name}.bar");
+            Some(Output::create(&output.clone().unwrap_or_else(|| PathBuf::from(&file)), &file)?)
         }
-        BoxVerb::Status { name, .. } => tool.status(&cell, name),
+        _ => None,
     };
-    drop(cell);
-    unit.close();
-    done.map(|()| Exit::Ok)
+    let remote = Remote::open(&args.place)?;
+    let interrupt = Interrupt::listen()?;
+    let tool = Tool { area: Area { remote: &remote, cell, json, printer, interrupt }, name };
+    match &args.verb {
+        BoxVerb::Install { file, .. } => tool.install(file)?,
+        BoxVerb::Export { all, .. } => tool.export(output, *all)?,
+        BoxVerb::Status { .. } => tool.status()?,
+    }
+    Ok(Exit::Ok)
 }
 
 struct Tool<'a> {
-    place: &'a CellPlace,
-    printer: &'a Printer,
+    area: Area<'a>,
+    /// Of the box.
+    name: &'a str,
 }
 
 impl Tool<'_> {
-    /// As URLs of the cell begin: where the unit is told to be, else on this machine.
-    fn cell_url(&self, config: &Config) -> String {
-        let unit =
-            config.server.public_url.as_ref().map_or_else(|| "http://localhost/".to_owned(), ToString::to_string);
-        format!("{unit}{}/", self.place.cell)
+    fn path(&self) -> String {
+        format!("/{}/{}", encode_segment(self.area.cell), encode_segment(self.name))
     }
 
-    fn install(&self, unit: &Arc<Unit>, cell: &Arc<Cell>, name: &str, file: &Path) -> Result<(), Error> {
-        if !crate::domain::names::is_box_name(name) {
-            return Err(Error::Name(name.to_owned()));
+    /// Says in plain words that the cell or the box is not there.
+    fn missing(&self, e: Error) -> Error {
+        match e {
+            Error::Coded { code, .. } if code == NO_BOX => Error::NoBox(self.name.to_owned()),
+            e => in_cell(self.area.cell)(e),
         }
-        let config = Config::load(&Sources::of_process(None)?)?;
-        let limits = BarLimits {
-            bar_size: config.limits.bar_size.0,
-            bar_entry_size: config.limits.bar_entry_size.0,
-            bar_entries: config.limits.bar_entries as usize,
-        };
-        let installer = Installer::new(unit.clone(), Arc::new(EventLog::new(config.events.log_installs)), limits);
-        let request = InstallRequest {
-            box_name: name.to_owned(),
-            bar: received(cell, file)?,
-            request_key: id::request_key(),
-            cell_urls: vec![self.cell_url(&config)],
-        };
-        let accepted = installer.prepare(cell.clone(), request).map_err(|e| match e {
-            PrepareError::Refused(refusal) => Error::Job(refusal.message()),
-            PrepareError::Store(e) => failed(e),
-        })?;
-        let (interrupted, over) = (interruption()?, AtomicBool::new(false));
-        let began = Instant::now();
-        let mut shown = -1;
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                accepted.run();
-                over.store(true, Ordering::Release);
-            });
-            while !over.load(Ordering::Acquire) {
-                // Told to end, it does so at its next entry.
-                if interrupted.load(Ordering::Relaxed) {
-                    installer.close();
-                } else if let Ok(BoxStatus::InProgress { progress, .. }) = status(cell, name) {
-                    self.progress(progress, began, &mut shown);
-                }
-                std::thread::sleep(LOOK);
+    }
+
+    fn look(&self) -> Result<Value, Error> {
+        let answer = self.area.remote.send("GET", &self.path(), &[], String::new());
+        Ok(answer.map_err(|e| self.missing(e))?.json()?["box"].take())
+    }
+
+    fn install(&self, file: &Path) -> Result<(), Error> {
+        let (remote, path) = (self.area.remote, self.path());
+        let headers = [remote.as_others_see_it(), vec![("content-type", "application/zip")]].concat();
+        self.area.upload(("MKCOL", &path), &headers, file).map_err(|e| self.missing(e))?;
+        let mut meter = Meter::new(self.area.printer, self.area.json, "install");
+        let mut cancelled = false;
+        let ended = loop {
+            if self.area.interrupt.came() && !cancelled {
+                remote.send("POST", &format!("{path}?cancel"), &[], String::new())?;
+                cancelled = true;
             }
-        });
-        self.end_of_line(shown);
-        if interrupted.load(Ordering::Relaxed) {
-            let delete = DeleteBox { name: name.to_owned(), recursive: true, guard: Box::new(|_, _| Ok(())) };
-            cell.change(delete).map_err(failed)?;
+            let status = self.look()?;
+            if status["status"] != "installation in progress" {
+                break status;
+            }
+            meter.show(reading(&status))?;
+            std::thread::sleep(LOOK);
+        };
+        drop(meter);
+        if cancelled {
+            remote.send("DELETE", &path, &[("x-personium-recursive", "true")], String::new())?;
             return Err(Error::Interrupted);
         }
-        match status(cell, name)? {
-            BoxStatus::Failed { message: text, .. } => Err(Error::Job(message(&text))),
-            _ => self.summary("install", name),
+        match ended["status"].as_str() {
+            Some("installation failed") => Err(Error::Job(message(&ended["message"]))),
+            _ => self.summary("install", self.name),
         }
     }
 
-    fn export(&self, cell: &Arc<Cell>, name: &str, to: &Path, everything: bool) -> Result<(), Error> {
-        let cell_url = self.cell_url(&Config::load(&Sources::of_process(None)?)?);
-        let request = Request { box_name: name.to_owned(), cell_url, everything };
-        cell.refresh_box(name).map_err(|e| no_box(e, name))?;
-        let archive = Arc::new(Archive::build(cell, &request).map_err(|e| no_box(e, name))?);
-        let (length, mut reader) = (archive.length(), ArchiveReader::new(archive));
-        let folder = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let wrong = on_file("write", to);
-        let (interrupted, began) = (interruption()?, Instant::now());
-        let mut aside = tempfile::NamedTempFile::new_in(folder).map_err(&wrong)?;
-        let (mut buffer, mut at, mut shown) = (vec![0; PIECE], 0, -1);
-        while at < length {
-            if interrupted.load(Ordering::Relaxed) {
-                self.end_of_line(shown);
-                return Err(Error::Interrupted);
-            }
-            let n = reader.read_at(at, &mut buffer).map_err(&wrong)?;
-            aside.write_all(&buffer[..n]).map_err(&wrong)?;
-            at += n as u64;
-            self.progress((u128::from(at) * 100 / u128::from(length)) as i64, began, &mut shown);
-        }
-        self.end_of_line(shown);
-        aside.as_file().sync_all().map_err(&wrong)?;
-        aside.persist(to).map_err(|e| wrong(e.error))?;
-        self.summary("export", &to.display().to_string())
+    fn export(&self, output: Option<Output>, everything: bool) -> Result<(), Error> {
+        let Some(output) = output else { return Ok(()) };
+        let headers = [self.area.remote.as_others_see_it(), vec![BAR]].concat();
+        let path = format!("{}{}", self.path(), if everything { "?include=all" } else { "" });
+        self.area.download(&path, &headers, &output).map_err(|e| self.missing(e))?;
+        let path = output.keep()?;
+        self.summary("export", &path.display().to_string())
     }
 
-    fn status(&self, cell: &Cell, name: &str) -> Result<(), Error> {
-        let (text, document) = match status(cell, name)? {
-            BoxStatus::Ready { installed_at } => {
-                let at = clock::iso_ms(installed_at);
-                (format!("ready since {at}"), json!({ "status": "ready", "installed_at": at }))
+    fn status(&self) -> Result<(), Error> {
+        let status = self.look()?;
+        let word = |key: &str| status[key].as_str().unwrap_or_default();
+        if self.area.json {
+            let picked = ["status", "installed_at", "started_at", "progress", "message"];
+            let mut line = json!({ "message_type": "status" });
+            for key in picked.iter().filter(|key| !status[**key].is_null()) {
+                line[*key] = status[*key].clone();
             }
-            BoxStatus::InProgress { started_at, progress } => {
-                let at = clock::iso_ms(started_at);
-                let document = json!({ "status": "installation in progress", "started_at": at, "percent": progress });
-                (format!("installation in progress since {at}: {progress} %"), document)
+            return self.area.printer.data(&line.to_string());
+        }
+        let text = match word("status") {
+            "ready" => format!("ready since {}", word("installed_at")),
+            "installation in progress" => {
+                format!("installation in progress since {}: {}", word("started_at"), word("progress"))
             }
-            BoxStatus::Failed { started_at, progress, message: told } => {
-                let (at, reason) = (clock::iso_ms(started_at), message(&told));
-                let told: Value = serde_json::from_str(&told).unwrap_or_default();
-                let document =
-                    json!({ "status": "installation failed", "started_at": at, "percent": progress, "message": told });
-                (format!("installation failed at {progress} %: {reason}"), document)
-            }
+            _ => format!("installation failed at {}: {}", word("progress"), message(&status["message"])),
         };
-        if self.place.json {
-            let mut document = document;
-            document["message_type"] = json!("status");
-            return self.printer.data(&document.to_string());
-        }
-        self.printer.data(&text)
-    }
-
-    fn progress(&self, percent: i64, began: Instant, shown: &mut i64) {
-        if percent == *shown {
-            return;
-        }
-        if self.place.json {
-            // A reader that has gone away wants no more of it.
-            drop(self.printer.data(&json!({ "message_type": "progress", "percent": percent }).to_string()));
-        } else if self.printer.interactive() {
-            bar(percent, began.elapsed());
-        }
-        *shown = percent;
-    }
-
-    fn end_of_line(&self, shown: i64) {
-        if self.printer.interactive() && !self.place.json && shown >= 0 {
-            self.printer.say("");
-        }
+        self.area.printer.data(&text)
     }
 
     fn summary(&self, verb: &str, result: &str) -> Result<(), Error> {
-        if self.place.json {
-            let line = json!({ "message_type": "summary", "verb": verb, "cell": self.place.cell, "result": result });
-            return self.printer.data(&line.to_string());
+        let Area { cell, json, printer, .. } = &self.area;
+        if *json {
+            let line = json!({ "message_type": "summary", "verb": verb, "cell": cell, "result": result });
+            return printer.data(&line.to_string());
         }
-        self.printer.data(result)
+        printer.data(result)
     }
-}
-
-/// A copy of the bar that is the installation's own.
-#[allow(clippy::disallowed_methods, reason = "the user names the file, it is none of the unit's")]
-fn received(cell: &Cell, from: &Path) -> Result<File, Error> {
-    let wrong = on_file("read", from);
-    let mut file = File::open(from).map_err(&wrong)?;
-    let (mut upload, mut buffer) = (cell.upload(), vec![0; PIECE]);
-    loop {
-        match file.read(&mut buffer).map_err(&wrong)? {
-            0 => return upload.into_nameless().map_err(failed),
-            n => upload.write(&buffer[..n]).map_err(failed)?,
-        }
-    }
-}
-
-fn no_box(e: StoreError, name: &str) -> Error {
-    match e {
-        StoreError::BoxMissing => Error::NoBox(name.to_owned()),
-        e => failed(e),
-    }
-}
-
-fn status(cell: &Cell, name: &str) -> Result<BoxStatus, Error> {
-    let found = cell.find_box(name).map_err(failed)?.ok_or_else(|| Error::NoBox(name.to_owned()))?;
-    cell.read(|v| status_of(v, &found, i64::MAX, clock::now_ms())).map_err(failed)
 }

@@ -39,14 +39,24 @@ pub(super) enum Error {
     /// The job came to nothing; the text is what the unit says of it.
     #[error("{0}")]
     Job(String),
-    #[error("interrupted; the cell is as it was")]
+    #[error("interrupted; nothing is left of it")]
     Interrupted,
     #[error("{0}")]
     Refused(String),
     #[error("the server's answer cannot be understood: {0}")]
     Answer(String),
+    /// A refusal of the server: its words and its code.
+    #[error("{text} ({code})")]
+    Coded { code: String, text: String },
+    /// What was being downloaded is not the same any more.
+    #[error("it was changed on the server while it was downloaded")]
+    Changed,
     #[error("`{0}` is no URL of a server that can be spoken to")]
     Url(String),
+    #[error("{server} cannot be trusted: {source}")]
+    Secure { server: String, source: io::Error },
+    #[error("{0} names no authority for certificates")]
+    NoAuthorities(String),
     #[error("there is no token for that server")]
     Token,
     #[error("no {} was given", .0.to_lowercase())]
@@ -62,7 +72,11 @@ impl Error {
             Self::Unit(OpenError::NoUnit(_)) => Exit::NoUnit,
             Self::Unit(OpenError::Served(_) | OpenError::Store(StoreError::InUse)) => Exit::Locked,
             Self::Refused(_)
+            | Self::Changed
+            | Self::Coded { .. }
             | Self::Url(_)
+            | Self::Secure { .. }
+            | Self::NoAuthorities(_)
             | Self::Token
             | Self::NoSecret(_)
             | Self::Config(_)
@@ -100,7 +114,13 @@ impl Error {
             }
             Self::Unit(OpenError::Store(StoreError::InUse)) => Some("another process has the cell open: end it first"),
             Self::Url(_) => {
-                Some("only http:// is spoken: use it on the server's machine, or `--root` with the unit's directory")
+                Some("it is what the server says when it starts: `http://127.0.0.1:8080/`, `https://unit.example/`")
+            }
+            Self::Secure { .. } => Some(
+                "the host of the URL must be in its certificate; `--ca FILE` names the authority of your own that signed it",
+            ),
+            Self::NoAuthorities(_) => {
+                Some("give a PEM file with lines such as `-----BEGIN CERTIFICATE-----` to `--ca`")
             }
             Self::Token => Some("put one into CELLAR_TOKEN, or into ~/.config/cellar/token"),
             Self::NoSecret(_) => Some("give it on stdin, as one line"),
@@ -117,7 +137,9 @@ impl Error {
             Self::Unit(OpenError::Manifest(_) | OpenError::Headless(_)) => {
                 Some("put unit.toml back: two lines, `format = 1` and `id = \"…\"`")
             }
-            Self::Unit(OpenError::Served(_)) => Some("stop that server first, or serve another directory"),
+            Self::Unit(OpenError::Served(_)) => {
+                Some("stop that server first, or serve another directory; other verbs take its URL with `--url`")
+            }
             _ => None,
         }
     }

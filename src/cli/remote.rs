@@ -4,14 +4,20 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, Method, Request};
-use http_body_util::{BodyExt, Full};
+use http::{HeaderName, Method, Request, Response};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc::Sender;
+use tokio::task::{AbortHandle, JoinHandle};
 
+use self::link::Link;
 use super::args::people::Place;
 use super::error::Error;
 use crate::base::id;
@@ -25,20 +31,40 @@ use crate::storage::unit::Role;
 use crate::web::auth::UnitToken;
 use crate::web::authority::Authority;
 
+mod link;
+pub(super) mod stream;
+
 /// Where the tokens for servers elsewhere come from.
 const TOKENS: &[&str] = &["CELLAR_TOKEN", "CELLAR_UNIT_TOKEN"];
 /// Connections to a server of our own.
 const CONNECTIONS: usize = 4;
+/// How long a server of our own may take to finish what it does.
+const PATIENCE: Duration = Duration::from_secs(30);
 const TOKEN_FILE: &str = ".config/cellar/token";
 
 /// A server that requests can be sent to.
 pub(super) struct Remote {
     runtime: Option<Runtime>,
-    /// Host and port, and the path that its URLs begin with.
-    authority: String,
-    prefix: String,
+    link: Link,
     token: String,
-    own: Option<Arc<Unit>>,
+    own: Option<Own>,
+}
+
+/// A server of our own.
+struct Own {
+    unit: Arc<Unit>,
+    app: Arc<App>,
+    stop: Sender<()>,
+    served: JoinHandle<listen::Ended>,
+    /// What its URLs begin with: where the unit is told to be, or this machine.
+    shown: (String, String),
+}
+
+type SentBody = BoxBody<Bytes, io::Error>;
+
+/// A body without bytes.
+fn empty() -> SentBody {
+    Empty::new().map_err(|never| match never {}).boxed()
 }
 
 /// What a server answered.
@@ -49,6 +75,12 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    async fn of(response: Response<Incoming>) -> Result<Self, Error> {
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.map_err(|e| Error::Answer(e.to_string()))?;
+        Ok(Self { status, body: body.to_bytes().to_vec() })
+    }
+
     pub(super) fn json(&self) -> Result<serde_json::Value, Error> {
         serde_json::from_slice(&self.body).map_err(|e| Error::Answer(e.to_string()))
     }
@@ -60,44 +92,61 @@ fn system(op: &'static str) -> impl FnOnce(io::Error) -> Error {
 
 impl Remote {
     pub(super) fn open(place: &Place) -> Result<Self, Error> {
+        Self::open_as(place, Role::Tool)
+    }
+
+    /// As [`Self::open`], but where it is a directory nobody else may serve it meanwhile.
+    pub(super) fn open_alone(place: &Place) -> Result<Self, Error> {
+        if place.url.is_none() {
+            // Only what is a unit already is opened as a server opens it.
+            drop(Unit::open(&place.root, Role::Tool, Limits::default())?);
+        }
+        Self::open_as(place, Role::Server)
+    }
+
+    fn open_as(place: &Place, role: Role) -> Result<Self, Error> {
         let runtime = Runtime::new().map_err(system("start the runtime"))?;
         match &place.url {
             Some(url) => {
-                let rest = url.strip_prefix("http://").ok_or_else(|| Error::Url(url.clone()))?;
-                let (authority, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-                let authority = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
-                let prefix = format!("/{}", prefix.trim_matches('/')).trim_end_matches('/').to_owned();
-                Ok(Self { runtime: Some(runtime), authority, prefix, token: token()?, own: None })
+                let link = Link::to(url, place.ca.as_deref())?;
+                Ok(Self { runtime: Some(runtime), link, token: token()?, own: None })
             }
-            None => Self::on(place, runtime),
+            None => Self::on(place, role, runtime),
         }
     }
 
     /// Serves the directory for this process alone: on a port that is told to nobody, with a token that nobody else knows.
-    fn on(place: &Place, runtime: Runtime) -> Result<Self, Error> {
+    fn on(place: &Place, role: Role, runtime: Runtime) -> Result<Self, Error> {
         let mut config = Config::load(&Sources::of_process(None)?)?;
         config.server.cell_urls = CellUrls::Path;
-        config.server.public_url = None;
+        let shown =
+            config.server.public_url.take().map_or_else(|| "http://localhost".to_owned(), |url| url.to_string());
+        let (scheme, host) = shown.trim_end_matches('/').split_once("://").unwrap_or(("http", "localhost"));
+        let shown = (scheme.to_owned(), host.split('/').next().unwrap_or_default().to_owned());
         // Only the server gives keys successors.
         config.auth.key_rotation_s = u64::MAX;
-        let unit = Arc::new(Unit::open(&place.root, Role::Tool, Limits::default())?);
+        let unit = Arc::new(Unit::open(&place.root, role, Limits::default())?);
         let token = id::token();
         let authority = Arc::new(Authority::new(&config.auth, UnitToken::new(token.clone()), &unit)?);
         let app = Arc::new(App::new(config, authority, unit.clone()));
-        let address = runtime.block_on(async {
+        let (stop, mut signals) = Signals::of_owner();
+        let serving = app.clone();
+        let started = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let address = listener.local_addr()?;
-            let mut signals = Signals::listen()?;
-            tokio::spawn(async move { listen::serve(listener, app, None, CONNECTIONS, &mut signals).await });
-            Ok(address)
+            let served =
+                tokio::spawn(async move { listen::serve(listener, serving, None, CONNECTIONS, &mut signals).await });
+            Ok((address, served))
         });
-        let authority = address.map_err(system("listen on the loopback interface"))?.to_string();
-        Ok(Self { runtime: Some(runtime), authority, prefix: String::new(), token, own: Some(unit) })
+        let (address, served) = started.map_err(system("listen on the loopback interface"))?;
+        let link = Link::to(&format!("http://{address}"), None)?;
+        let own = Own { unit, app, stop, served, shown };
+        Ok(Self { runtime: Some(runtime), link, token, own: Some(own) })
     }
 
     /// The URL of a cell, with its trailing slash.
     pub(super) fn cell(&self, name: &str) -> String {
-        format!("http://{}{}/{name}/", self.authority, self.prefix)
+        format!("{}/{name}/", self.link.base())
     }
 
     /// Sends a request of the administrator and returns its answer; a refusal is an error with the server's words.
@@ -120,38 +169,90 @@ impl Remote {
         headers: &[(&str, &str)],
         body: String,
     ) -> Result<Answer, Error> {
+        let body = Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed();
+        let answer =
+            self.runtime().block_on(async { Answer::of(self.request(method, path, headers, body).await?).await })?;
+        if answer.status < 400 { Ok(answer) } else { Err(refused(&answer)) }
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().expect("invariant: the runtime lives until the end")
+    }
+
+    /// Headers with which a server of our own writes URLs that mean something to others.
+    pub(super) fn as_others_see_it(&self) -> Vec<(&str, &str)> {
+        let shown = self.own.iter().map(|own| (own.shown.0.as_str(), own.shown.1.as_str()));
+        shown.flat_map(|(scheme, host)| [("x-forwarded-proto", scheme), ("x-forwarded-host", host)]).collect()
+    }
+
+    /// Whether the server is one of our own.
+    pub(super) fn is_own(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// Sends a request of the administrator; the answer's body is still to come.
+    async fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: SentBody,
+    ) -> Result<Response<Incoming>, Error> {
+        let bearer = format!("Bearer {}", self.token);
+        self.request(method, path, &[headers, &[("authorization", bearer.as_str())]].concat(), body).await
+    }
+
+    async fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: SentBody,
+    ) -> Result<Response<Incoming>, Error> {
         let wrong = |e: &dyn std::fmt::Display| Error::Answer(e.to_string());
         let method = Method::from_bytes(method.as_bytes()).map_err(|e| wrong(&e))?;
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.prefix));
-        request = request.header("host", &self.authority).header("accept", "application/json");
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.link.prefix()));
+        request = request.header("host", self.link.authority()).header("accept", "application/json");
         for (name, value) in headers {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| wrong(&e))?;
             request = request.header(name, *value);
         }
-        let request = request.body(Full::new(Bytes::from(body))).map_err(|e| wrong(&e))?;
-        let runtime = self.runtime.as_ref().expect("invariant: the runtime lives until the end");
-        let answer = runtime.block_on(async {
-            let stream = TcpStream::connect(&self.authority).await.map_err(system("connect to the server"))?;
-            let (mut sender, connection) =
-                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| wrong(&e))?;
-            tokio::spawn(connection);
-            let response = sender.send_request(request).await.map_err(|e| wrong(&e))?;
-            let status = response.status().as_u16();
-            let body = response.into_body().collect().await.map_err(|e| wrong(&e))?.to_bytes().to_vec();
-            Ok::<_, Error>(Answer { status, body })
-        })?;
-        if answer.status < 400 { Ok(answer) } else { Err(refused(&answer)) }
+        let request = request.body(body).map_err(|e| wrong(&e))?;
+        let stream = self.link.connect().await?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| wrong(&e))?;
+        // Dropped before the answer, it ends the connection: a body that is half sent is not sent to its end.
+        let mut hold = Hold(Some(tokio::spawn(connection).abort_handle()));
+        let response = sender.send_request(request).await.map_err(|e| wrong(&e))?;
+        hold.0 = None;
+        Ok(response)
+    }
+}
+
+/// Ends a task, unless it was let go.
+struct Hold(Option<AbortHandle>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(task) = self.0.take() {
+            task.abort();
+        }
     }
 }
 
 impl Drop for Remote {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-        if let Some(unit) = self.own.take() {
-            unit.close();
-        }
+        let Some(runtime) = self.runtime.take() else { return };
+        let Some(Own { unit, app, stop, served, .. }) = self.own.take() else { return runtime.shutdown_background() };
+        runtime.block_on(async {
+            // It may have ended by itself.
+            let _ = stop.send(()).await;
+            drop(tokio::time::timeout(PATIENCE, served).await);
+        });
+        app.transfers.close();
+        app.installer.close();
+        runtime.shutdown_background();
+        unit.close();
     }
 }
 
@@ -159,7 +260,7 @@ impl Drop for Remote {
 fn refused(answer: &Answer) -> Error {
     let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let text = match (json["code"].as_str(), json["message"]["value"].as_str(), json["error_description"].as_str()) {
-        (Some(code), Some(message), _) => format!("{message} ({code})"),
+        (Some(code), Some(text), _) => return Error::Coded { code: code.to_owned(), text: text.to_owned() },
         (_, _, Some(description)) => description.to_owned(),
         _ => format!("the server answered {}", answer.status),
     };

@@ -1,128 +1,157 @@
 //! `cellar snapshot`: the files of a cell's snapshot area, listed, copied out and in, and removed.
 
 use std::fs::File;
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde_json::json;
 
-use super::args::{CellPlace, SnapshotVerb};
+use super::args::archives::{SnapshotArgs, SnapshotVerb};
 use super::error::Error;
 use super::exit::Exit;
+use super::interrupt::Interrupt;
+use super::meter::{Meter, Reading};
+use super::output::{Output, on_file};
 use super::printer::Printer;
-use crate::base::clock::iso_ms;
-use crate::base::path::{NewName, Segment};
-use crate::storage::cell::Limits;
-use crate::storage::operation::area::{DeleteSnapshot, PutSnapshot};
-use crate::storage::unit::{OpenError, Role};
-use crate::storage::{Cell, Error as StoreError, Unit};
+use super::remote::Remote;
+use crate::base::clock::{iso_ms, parse_http_date};
+use crate::base::path::{decode_segment, encode_segment};
+use crate::base::xml::{DAV, Element, Limits, parse};
 
-/// Bytes that are copied at once.
-const PIECE: usize = 1 << 20;
+/// The code of a cell that is not there, and of a resource.
+const NO_CELL: &str = "PR404-DV-0003";
+pub(super) const NO_RESOURCE: &str = "PR404-DV-0001";
 
-pub(super) fn run(verb: &SnapshotVerb, printer: &Printer) -> Result<Exit, Error> {
-    let (SnapshotVerb::Ls { place }
-    | SnapshotVerb::Get { place, .. }
-    | SnapshotVerb::Put { place, .. }
-    | SnapshotVerb::Rm { place, .. }) = verb;
-    let unit = Unit::open(&place.root, Role::Tool, Limits::default())?;
-    let cell = open(&unit, place)?;
-    match verb {
-        SnapshotVerb::Ls { .. } => list(&cell, place, printer)?,
-        SnapshotVerb::Get { name, output, .. } => {
+pub(super) fn run(args: &SnapshotArgs, printer: &Printer) -> Result<Exit, Error> {
+    let remote = Remote::open(&args.place)?;
+    let json = args.place.json;
+    match &args.verb {
+        SnapshotVerb::Ls { cell } => list(&remote, cell, json, printer)?,
+        SnapshotVerb::Get { cell, name, output } => {
             let output = output.clone().unwrap_or_else(|| PathBuf::from(name));
-            get(&cell, name, &output)?;
+            let area = Area { remote: &remote, cell, json, printer, interrupt: Interrupt::listen()? };
+            let path = area.get(name, &output)?;
+            summary(printer, json, "get", cell, &path.display().to_string())?;
         }
-        SnapshotVerb::Put { file, name, .. } => put(&cell, file, &name_of(file, name.as_deref())?)?,
-        SnapshotVerb::Rm { name, .. } => remove(&cell, name)?,
+        SnapshotVerb::Put { cell, file, name } => {
+            let own = || file.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+            let name = name.clone().or_else(own).ok_or_else(|| Error::Name(file.display().to_string()))?;
+            let area = Area { remote: &remote, cell, json, printer, interrupt: Interrupt::listen()? };
+            area.put(file, &name, &[])?;
+            summary(printer, json, "put", cell, &name)?;
+        }
+        SnapshotVerb::Rm { cell, name } => {
+            remove(&remote, cell, name)?;
+            summary(printer, json, "rm", cell, name)?;
+        }
     }
-    drop(cell);
-    unit.close();
     Ok(Exit::Ok)
 }
 
-/// The cell that a verb is about.
-pub(super) fn open(unit: &Unit, place: &CellPlace) -> Result<Arc<Cell>, Error> {
-    unit.cell(&place.cell).map_err(|e| match e {
-        StoreError::CellMissing => Error::NoCell(place.cell.clone()),
-        e => failed(e),
-    })
+/// Says what was done: data for programs, nothing to a person who has asked for just that.
+fn summary(printer: &Printer, json: bool, verb: &str, cell: &str, result: &str) -> Result<(), Error> {
+    if !json {
+        return Ok(());
+    }
+    printer.data(&json!({ "message_type": "summary", "verb": verb, "cell": cell, "result": result }).to_string())
 }
 
-pub(super) fn failed(e: StoreError) -> Error {
-    OpenError::from(e).into()
+/// Says in plain words that a cell is not there.
+pub(super) fn in_cell(cell: &str) -> impl Fn(Error) -> Error {
+    let cell = cell.to_owned();
+    move |e| match e {
+        Error::Coded { code, .. } if code == NO_CELL => Error::NoCell(cell.clone()),
+        e => e,
+    }
 }
 
-fn list(cell: &Cell, place: &CellPlace, printer: &Printer) -> Result<(), Error> {
-    for file in cell.snapshots().map_err(failed)? {
-        let updated = iso_ms(file.updated_ms);
-        if place.json {
+fn no_file(cell: &str, name: &str) -> impl Fn(Error) -> Error {
+    let (in_cell, name) = (in_cell(cell), name.to_owned());
+    move |e| match e {
+        Error::Coded { code, .. } if code == NO_RESOURCE => Error::NoSnapshot(name.clone()),
+        e => in_cell(e),
+    }
+}
+
+/// The path of the area, or of a file in it.
+pub(super) fn path_of(cell: &str, name: &str) -> String {
+    let name = if name.is_empty() { String::new() } else { format!("/{}", encode_segment(name)) };
+    format!("/{}/__snapshot{name}", encode_segment(cell))
+}
+
+fn list(remote: &Remote, cell: &str, as_json: bool, printer: &Printer) -> Result<(), Error> {
+    let answer = remote.send("PROPFIND", &path_of(cell, ""), &[("depth", "1")], String::new());
+    let answer = answer.map_err(in_cell(cell))?;
+    let root = parse(&answer.body, Limits::of(answer.body.len())).map_err(|e| Error::Answer(e.to_string()))?;
+    for response in root.children_named(DAV, "response").skip(1) {
+        let text = |local: &str| response.find(DAV, local).map(Element::text).unwrap_or_default();
+        let name = text("href").trim().rsplit('/').next().and_then(|name| decode_segment(name).ok());
+        let Some(name) = name.map(|name| name.to_string()) else { continue };
+        let updated = parse_http_date(text("getlastmodified").trim()).map(iso_ms).unwrap_or_default();
+        let size: u64 = text("getcontentlength").trim().parse().unwrap_or(0);
+        if as_json {
+            let content_type = text("getcontenttype");
             let line = json!({
-                "message_type": "snapshot", "name": file.name, "size": file.size, "updated_at": updated, "type": file.content_type,
+                "message_type": "snapshot", "name": name, "size": size, "updated_at": updated, "type": content_type.trim(),
             });
             printer.data(&line.to_string())?;
         } else {
-            printer.data(&format!("{:>14}  {updated}  {}", file.size, file.name.escape_debug()))?;
+            printer.data(&format!("{size:>14}  {updated}  {}", name.escape_debug()))?;
         }
     }
     Ok(())
 }
 
-pub(super) fn on_file(op: &'static str, path: &Path) -> impl Fn(std::io::Error) -> Error {
-    let path = path.display().to_string();
-    move |source| Error::File { op, path: path.clone(), source }
+pub(super) fn remove(remote: &Remote, cell: &str, name: &str) -> Result<(), Error> {
+    remote.send("DELETE", &path_of(cell, name), &[], String::new()).map(drop).map_err(no_file(cell, name))
 }
 
-/// Copies a file out; what is at `to` is replaced when all of it is there.
-#[allow(clippy::disallowed_methods, reason = "the user names the file, it is none of the unit's")]
-pub(super) fn get(cell: &Cell, name: &str, to: &Path) -> Result<(), Error> {
-    let missing = || Error::NoSnapshot(name.to_owned());
-    let (_, mut content) = cell.open_snapshot(name).map_err(failed)?.ok_or_else(missing)?;
-    let folder = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let wrong = on_file("write", to);
-    let mut aside = tempfile::NamedTempFile::new_in(folder).map_err(&wrong)?;
-    let mut buffer = vec![0; PIECE];
-    loop {
-        match content.read(&mut buffer).map_err(&wrong)? {
-            0 => break,
-            n => aside.write_all(&buffer[..n]).map_err(&wrong)?,
-        }
+/// Copies files of an area, and shows how far they have come.
+pub(super) struct Area<'a> {
+    pub(super) remote: &'a Remote,
+    pub(super) cell: &'a str,
+    pub(super) json: bool,
+    pub(super) printer: &'a Printer,
+    pub(super) interrupt: Interrupt,
+}
+
+impl Area<'_> {
+    /// Copies a file out; what is at `to` is replaced when all of it is there.
+    pub(super) fn get(&self, name: &str, to: &Path) -> Result<PathBuf, Error> {
+        let output = Output::create(to, name)?;
+        self.download(&path_of(self.cell, name), &[], &output).map_err(no_file(self.cell, name))?;
+        output.keep()
     }
-    aside.as_file().sync_all().map_err(&wrong)?;
-    aside.persist(to).map_err(|e| wrong(e.error))?;
-    Ok(())
-}
 
-/// Copies a file in.
-#[allow(clippy::disallowed_methods, reason = "the user names the file, it is none of the unit's")]
-pub(super) fn put(cell: &Cell, from: &Path, name: &str) -> Result<(), Error> {
-    let wrong = on_file("read", from);
-    let mut file = File::open(from).map_err(&wrong)?;
-    let taken = Segment::new(name).and_then(|name| NewName::new(&name)).map_err(|_| Error::Name(name.to_owned()))?;
-    let mut incoming = cell.new_snapshot().map_err(failed)?;
-    let mut buffer = vec![0; PIECE];
-    loop {
-        match file.read(&mut buffer).map_err(&wrong)? {
-            0 => break,
-            n => incoming.write(&buffer[..n]).map_err(failed)?,
-        }
+    /// Writes what a path has into a file.
+    pub(super) fn download(&self, path: &str, headers: &[(&str, &str)], output: &Output) -> Result<u64, Error> {
+        let mut meter = Meter::new(self.printer, self.json, "download");
+        self.remote.download(path, headers, output.file(), &mut |bytes, total| {
+            self.interrupt.check()?;
+            meter.show(Reading::of_bytes(bytes, total))
+        })
     }
-    let staged = incoming.finish().map_err(failed)?;
-    let content_type = Some(crate::storage::adopt::guess_type(name));
-    let put = PutSnapshot { name: taken, content_type, staged, guard: Box::new(|_| Ok(())) };
-    cell.change(put).map(drop).map_err(failed)
-}
 
-pub(super) fn remove(cell: &Cell, name: &str) -> Result<(), Error> {
-    let delete = DeleteSnapshot { name: name.to_owned(), guard: Box::new(|_| Ok(())) };
-    cell.change(delete).map_err(|e| match e {
-        StoreError::Missing => Error::NoSnapshot(name.to_owned()),
-        e => failed(e),
-    })
-}
+    /// Copies a file in; nobody sees it before all of it is there.
+    pub(super) fn put(&self, from: &Path, name: &str, headers: &[(&str, &str)]) -> Result<(), Error> {
+        let content_type = crate::storage::adopt::guess_type(name);
+        let headers = [headers, &[("content-type", content_type.as_str())]].concat();
+        self.upload(("PUT", &path_of(self.cell, name)), &headers, from).map_err(in_cell(self.cell))
+    }
 
-fn name_of(file: &Path, name: Option<&str>) -> Result<String, Error> {
-    let own = || file.file_name().and_then(|name| name.to_str()).map(str::to_owned);
-    name.map(str::to_owned).or_else(own).ok_or_else(|| Error::Name(file.display().to_string()))
+    /// Sends a file as the body of a request.
+    #[allow(clippy::disallowed_methods, reason = "the user names the file, it is none of the unit's")]
+    pub(super) fn upload(&self, to: (&str, &str), headers: &[(&str, &str)], from: &Path) -> Result<(), Error> {
+        let wrong = on_file("read", from);
+        let file = File::open(from).map_err(&wrong)?;
+        let about = file.metadata().map_err(&wrong)?;
+        if !about.is_file() {
+            return Err(wrong(std::io::Error::other("it is no file")));
+        }
+        let mut meter = Meter::new(self.printer, self.json, "upload");
+        let sent = self.remote.upload(to, headers, (file, about.len()), &mut |bytes, total| {
+            self.interrupt.check()?;
+            meter.show(Reading::of_bytes(bytes, total))
+        });
+        sent.map(drop)
+    }
 }

@@ -1,225 +1,242 @@
-//! `cellar cell export` and `cellar cell import`: whole cells out and in, in a unit on this machine.
+//! `cellar cell export` and `cellar cell import`: whole cells out and in.
 //!
-//! An export works beside a running server; an import needs the cell for itself. Whoever interrupts finds the cell as it was.
+//! Exports work beside a running server too; an import of a directory needs it for itself. Who interrupts finds the cell as it was,
+//! and nothing else.
 
-use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::args::CellPlace;
+use super::args::archives::ExportArgs;
+use super::args::people::Place;
 use super::error::Error;
-use super::exit::Exit;
+use super::interrupt::Interrupt;
+use super::meter::{Meter, Reading};
+use super::output::{Output, on_file};
 use super::printer::Printer;
-use super::snapshot::{failed, get, open, put, remove};
-use crate::base::{clock, id};
-use crate::domain::event::EventLog;
-use crate::snapshot::export::ExportOf;
-use crate::snapshot::transfers::{Asked, Refused, Rules, Status, Transfers};
-use crate::storage::Unit;
-use crate::storage::cell::Limits;
-use crate::storage::database::area::TransferKind;
-use crate::storage::unit::Role;
+use super::remote::Remote;
+use super::snapshot::{Area, NO_RESOURCE, in_cell, path_of, remove};
+use crate::base::clock;
+use crate::base::path::encode_segment;
+use crate::snapshot::import::named_cell;
 
-/// How often the progress is looked at, and how often it is told where no terminal shows it.
+/// How often the progress is looked at.
 const LOOK: Duration = Duration::from_millis(100);
-const TELL: Duration = Duration::from_secs(10);
-/// Characters of the bar.
-const BAR: usize = 30;
+/// How long a server that does not answer is asked how a job stands.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The two kinds of jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Export,
+    Import,
+}
+
+impl Kind {
+    fn endpoint(self) -> &'static str {
+        match self {
+            Self::Export => "__export",
+            Self::Import => "__import",
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Export => "export",
+            Self::Import => "import",
+        }
+    }
+}
+
+/// A job in a cell, seen from outside.
+struct Job<'a> {
+    area: Area<'a>,
+    kind: Kind,
+}
 
 /// `cellar cell export`.
-pub(super) fn export(
-    place: &CellPlace,
-    name: Option<&str>,
-    output: Option<&Path>,
-    level: u32,
-    printer: &Printer,
-) -> Result<Exit, Error> {
-    let unit = Unit::open(&place.root, Role::Tool, Limits::default())?;
-    with_job(place, unit, level, printer, |job| job.export(name, output, level))
+pub(super) fn export(place: &Place, args: &ExportArgs, printer: &Printer) -> Result<(), Error> {
+    let name = match &args.name {
+        Some(name) => name.clone(),
+        None => format!("{}_{}", args.cell, clock::compact(clock::now_ms())),
+    };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if name.is_empty() || name.len() > 192 || !name.bytes().all(plain) {
+        return Err(Error::Name(name));
+    }
+    let file = format!("{name}.zip");
+    // What cannot be written is told before anything is done.
+    let output = args.output.as_deref().map(|to| Output::create(to, &file)).transpose()?;
+    let remote = Remote::open(place)?;
+    let interrupt = Interrupt::listen()?;
+    let area = Area { remote: &remote, cell: &args.cell, json: place.json, printer, interrupt };
+    let job = Job { area, kind: Kind::Export };
+    job.begin(&json!({ "Name": name, "Level": args.level }))?;
+    job.watch().inspect_err(|_| {
+        // Its end may have come first.
+        drop(remove(&remote, &args.cell, &file));
+    })?;
+    job.outcome(&name)?;
+    let result = match output {
+        Some(output) => match job.area.download(&path_of(&args.cell, &file), &[], &output) {
+            Ok(_) => {
+                let path = output.keep()?;
+                remove(&remote, &args.cell, &file)?;
+                path.display().to_string()
+            }
+            Err(Error::Interrupted) => {
+                remove(&remote, &args.cell, &file)?;
+                return Err(Error::Interrupted);
+            }
+            Err(e) => {
+                printer.say(&format!("the file is kept: `cellar snapshot get {} {file}`", args.cell));
+                return Err(e);
+            }
+        },
+        None if remote.is_own() => {
+            let path = place.root.join("cells").join(&args.cell).join("snapshot").join(&file);
+            path.display().to_string()
+        }
+        None => format!("{}__snapshot/{file}", remote.cell(&encode_segment(&args.cell))),
+    };
+    job.summary(&result)
 }
 
-/// `cellar cell import`. It would lose what a server writes meanwhile, so there must be none.
-pub(super) fn import(place: &CellPlace, file: &Path, printer: &Printer) -> Result<Exit, Error> {
-    // Only what is a unit already is opened as a server opens it.
-    drop(Unit::open(&place.root, Role::Tool, Limits::default())?);
-    let unit = Unit::open(&place.root, Role::Server, Limits::default())?;
-    with_job(place, unit, 1, printer, |job| job.import(file))
+/// `cellar cell import`. On a directory it would lose what a server writes meanwhile, so there must be none.
+pub(super) fn import(place: &Place, cell: Option<&str>, file: &Path, printer: &Printer) -> Result<(), Error> {
+    let cell = match cell {
+        Some(cell) => cell.to_owned(),
+        None => name_in(file)?,
+    };
+    let remote = Remote::open_alone(place)?;
+    let interrupt = Interrupt::listen()?;
+    let area = Area { remote: &remote, cell: &cell, json: place.json, printer, interrupt };
+    let job = Job { area, kind: Kind::Import };
+    let made = job.make_cell()?;
+    let done = job.import(file);
+    if done.is_err() && made {
+        let path = format!("/{}", encode_segment(&cell));
+        drop(remote.send("DELETE", &path, &[("x-personium-recursive", "true")], String::new()));
+    }
+    done?;
+    job.summary(&cell)
 }
 
-fn with_job(
-    place: &CellPlace,
-    unit: Unit,
-    level: u32,
-    printer: &Printer,
-    run: impl FnOnce(&Job<'_>) -> Result<(), Error>,
-) -> Result<Exit, Error> {
-    let unit = Arc::new(unit);
-    let rules = Rules { exclusive: false, queue: 1, level };
-    let transfers = Transfers::new(unit.clone(), Arc::new(EventLog::new(false)), rules);
-    let done = run(&Job { place, unit: &unit, transfers: &transfers, printer, interrupted: interruption()? });
-    transfers.close();
-    unit.close();
-    done.map(|()| Exit::Ok)
-}
-
-/// Becomes true when somebody presses Ctrl-C or the process is asked to end.
-pub(super) fn interruption() -> Result<Arc<AtomicBool>, Error> {
-    let system = |source| Error::System { op: "listen for signals", source };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
-    let mut signals = runtime.block_on(async { crate::server::shutdown::Signals::listen() }).map_err(system)?;
-    let flag = Arc::new(AtomicBool::new(false));
-    let told = flag.clone();
-    std::thread::spawn(move || {
-        runtime.block_on(signals.next());
-        told.store(true, Ordering::Relaxed);
-    });
-    Ok(flag)
-}
-
-struct Job<'a> {
-    place: &'a CellPlace,
-    unit: &'a Arc<Unit>,
-    transfers: &'a Arc<Transfers>,
-    printer: &'a Printer,
-    interrupted: Arc<AtomicBool>,
+/// The cell that a snapshot file was made of.
+#[allow(clippy::disallowed_methods, reason = "the user names the file, it is none of the unit's")]
+fn name_in(file: &Path) -> Result<String, Error> {
+    let opened = std::fs::File::open(file).map_err(on_file("read", file))?;
+    named_cell(opened).map_err(|failure| Error::Job(failure.to_string()))
 }
 
 impl Job<'_> {
-    fn asked(&self) -> Asked {
-        Asked { request_key: id::request_key(), cell_url: format!("personium-localunit:/{}/", self.place.cell) }
+    fn path(&self, query: &str) -> String {
+        format!("/{}/{}{query}", encode_segment(self.area.cell), self.kind.endpoint())
     }
 
-    fn export(&self, name: Option<&str>, output: Option<&Path>, level: u32) -> Result<(), Error> {
-        let cell = open(self.unit, self.place)?;
-        let record = self.unit.record(cell.name()).map_err(failed)?;
-        let record = record.ok_or_else(|| Error::NoCell(self.place.cell.clone()))?;
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        let name = match name {
-            Some(name) if name.is_empty() || name.len() > 192 || !name.bytes().all(plain) => {
-                return Err(Error::Name(name.to_owned()));
+    fn begin(&self, body: &Value) -> Result<(), Error> {
+        let remote = self.area.remote;
+        let begun = remote.send("POST", &self.path(""), &remote.as_others_see_it(), body.to_string());
+        begun.map(drop).map_err(in_cell(self.area.cell))
+    }
+
+    fn status(&self) -> Result<Value, Error> {
+        self.area.remote.send("GET", &self.path("?detail"), &[], String::new()).map_err(in_cell(self.area.cell))?.json()
+    }
+
+    /// Makes the cell if it is not there; tells whether it was not.
+    fn make_cell(&self) -> Result<bool, Error> {
+        match self.status() {
+            Err(Error::NoCell(cell)) => {
+                self.area.remote.send("MKCOL", &format!("/{}", encode_segment(&cell)), &[], String::new())?;
+                Ok(true)
             }
-            Some(name) => name.to_owned(),
-            None => format!("{}_{}", cell.name(), clock::compact(clock::now_ms())),
-        };
-        let of = ExportOf { record, unit_url: "personium-localunit:/".to_owned(), level };
-        self.transfers.export(cell.clone(), &name, of, self.asked()).map_err(|e| refused(e, &name))?;
-        let ended = self.watch(TransferKind::Export);
-        let (file, error) = (format!("{name}.zip"), format!("{name}.error"));
-        if ended.is_err() {
-            // Neither a file nor an error that nobody will ask for.
-            drop(remove(&cell, &file));
-            drop(remove(&cell, &error));
-            return ended.map(drop);
+            other => other.map(|_| false),
         }
-        if cell.open_snapshot(&file).map_err(failed)?.is_none() {
-            let told = cell.open_snapshot(&error).map_err(failed)?;
-            let mut text = String::new();
-            if let Some((_, mut content)) = told {
-                drop(std::io::Read::read_to_string(&mut content, &mut text));
-            }
-            return Err(Error::Job(message(&text)));
-        }
-        let path = match output {
-            Some(to) => {
-                get(&cell, &file, to)?;
-                remove(&cell, &file)?;
-                to.display().to_string()
-            }
-            None => cell.path().join("snapshot").join(&file).display().to_string(),
-        };
-        self.summary("export", &path)
     }
 
     fn import(&self, file: &Path) -> Result<(), Error> {
-        let cell = open(self.unit, self.place)?;
-        let name = format!("import-{}", clock::compact(clock::now_ms()));
+        let name = format!("import-{}-{}", clock::compact(clock::now_ms()), std::process::id());
         let kept = format!("{name}.zip");
-        put(&cell, file, &kept)?;
-        let record = self.unit.record(cell.name()).map_err(failed)?;
-        let record = record.ok_or_else(|| Error::NoCell(self.place.cell.clone()))?;
-        let begun = self.transfers.import(cell.clone(), record, &name, self.asked(), &|_| false);
-        drop(cell);
-        let ended = begun.map_err(|e| refused(e, &name)).and_then(|()| self.watch(TransferKind::Import));
-        drop(remove(&*open(self.unit, self.place)?, &kept));
-        match ended? {
-            Status::Failed { message: text, .. } => Err(Error::Job(message(&text))),
-            _ => self.summary("import", &self.place.cell),
+        self.area.put(file, &kept, &[("if-none-match", "*")])?;
+        let done = self.begin(&json!({ "Name": name })).and_then(|()| self.watch());
+        drop(remove(self.area.remote, self.area.cell, &kept));
+        let status = done?;
+        match status["status"].as_str() {
+            Some("import failed") => Err(Error::Job(message(&status["message"]))),
+            _ => Ok(()),
         }
     }
 
-    /// Shows how far the job has come, until it is over.
-    fn watch(&self, kind: TransferKind) -> Result<Status, Error> {
-        let (began, mut told) = (Instant::now(), Instant::now());
-        let mut shown = -1;
-        let result = loop {
-            if self.interrupted.load(Ordering::Relaxed) {
-                self.transfers.close();
-                break Err(Error::Interrupted);
+    /// Shows how far the job has come, until it is over; cancels it if somebody wants an end.
+    fn watch(&self) -> Result<Value, Error> {
+        let mut meter = Meter::new(self.area.printer, self.area.json, self.kind.word());
+        let (mut answered, mut cancelled) = (Instant::now(), false);
+        loop {
+            if self.area.interrupt.came() && !cancelled {
+                self.area.remote.send("POST", &self.path("?cancel"), &[], String::new())?;
+                cancelled = true;
             }
-            let cell = open(self.unit, self.place)?;
-            let status = self.transfers.status(&cell, kind).map_err(failed)?;
-            drop(cell);
-            let Status::Running { progress, .. } = status else { break Ok(status) };
-            if self.place.json {
-                if progress != shown {
-                    self.printer.data(&json!({ "message_type": "progress", "percent": progress }).to_string())?;
+            let status = match self.status() {
+                Ok(status) => status,
+                // A server that is started anew finds the job again, or how it ended.
+                Err(Error::System { .. } | Error::Answer(_)) if answered.elapsed() < PATIENCE => {
+                    std::thread::sleep(LOOK);
+                    continue;
                 }
-            } else if self.printer.interactive() {
-                bar(progress, began.elapsed());
-            } else if told.elapsed() >= TELL {
-                told = Instant::now();
-                self.printer.say(&format!("{progress} %"));
+                Err(e) => return Err(e),
+            };
+            answered = Instant::now();
+            if !status["status"].as_str().is_some_and(|status| status.ends_with("in progress")) {
+                return if cancelled { Err(Error::Interrupted) } else { Ok(status) };
             }
-            shown = progress;
+            meter.show(reading(&status))?;
             std::thread::sleep(LOOK);
-        };
-        if self.printer.interactive() && !self.place.json && shown >= 0 {
-            self.printer.say("");
         }
-        result
     }
 
-    fn summary(&self, what: &str, result: &str) -> Result<(), Error> {
-        if self.place.json {
-            let cell = &self.place.cell;
-            return self
-                .printer
-                .data(&json!({ "message_type": "summary", "verb": what, "cell": cell, "result": result }).to_string());
+    /// Whether an export that is over has brought a file.
+    fn outcome(&self, name: &str) -> Result<(), Error> {
+        let (cell, remote) = (self.area.cell, self.area.remote);
+        match remote.send("PROPFIND", &path_of(cell, &format!("{name}.zip")), &[("depth", "0")], String::new()) {
+            Err(Error::Coded { code, .. }) if code == NO_RESOURCE => {
+                let told = remote.send("GET", &path_of(cell, &format!("{name}.error")), &[], String::new());
+                Err(Error::Job(message(&told?.json()?)))
+            }
+            other => other.map(drop),
         }
-        self.printer.data(result)
+    }
+
+    fn summary(&self, result: &str) -> Result<(), Error> {
+        let Area { cell, json, printer, .. } = &self.area;
+        if *json {
+            let verb = self.kind.word();
+            let line = json!({ "message_type": "summary", "verb": verb, "cell": cell, "result": result });
+            return printer.data(&line.to_string());
+        }
+        printer.data(result)
     }
 }
 
-/// Percent and what is left of the time, on one line that is written over.
-pub(super) fn bar(percent: i64, elapsed: Duration) {
-    let done = (percent.clamp(0, 100) as usize) * BAR / 100;
-    let left = match percent {
-        1..=99 => format!("{} s left", elapsed.as_secs() * (100 - percent) as u64 / percent as u64),
-        _ => String::new(),
-    };
-    let mut err = std::io::stderr().lock();
-    let _ = write!(err, "\r[{}{}] {percent:3} %  {left:12}", "#".repeat(done), " ".repeat(BAR - done));
-    let _ = err.flush();
-}
-
-fn refused(refused: Refused, name: &str) -> Error {
-    match refused {
-        Refused::Busy(kind) => Error::Job(format!("{} is being executed", kind.label())),
-        Refused::Exists => Error::Job(format!("there is a snapshot {name}.zip already")),
-        Refused::Accessed => Error::Job("the cell is being written to".to_owned()),
-        Refused::Missing => Error::NoSnapshot(format!("{name}.zip")),
-        Refused::Snapshot(failure) => Error::Job(failure.to_string()),
-        Refused::Store(e) => failed(e),
+/// What a status says about how far something has come.
+pub(super) fn reading(status: &Value) -> Reading {
+    let percent = status["progress"].as_str().and_then(|p| p.trim_end_matches('%').parse().ok());
+    let detail = &status["detail"];
+    let number = |key: &str| detail[key].as_u64().unwrap_or(0);
+    let holders = detail["waiting_for"].as_array().into_iter().flatten();
+    Reading {
+        percent: percent.unwrap_or(0),
+        bytes: number("bytes"),
+        bytes_total: number("bytes_total"),
+        entries: number("entries"),
+        entries_total: number("entries_total"),
+        waiting_for: holders.filter_map(|holder| holder.as_str().map(str::to_owned)).collect(),
     }
 }
 
 /// The text in a document of an error.
-pub(super) fn message(document: &str) -> String {
-    let parsed: Value = serde_json::from_str(document).unwrap_or_default();
-    let text = parsed["message"]["value"].as_str().map(str::to_owned);
+pub(super) fn message(document: &Value) -> String {
+    let text = document["message"]["value"].as_str().map(str::to_owned);
     text.unwrap_or_else(|| "it came to nothing; the log says why".to_owned())
 }

@@ -10,10 +10,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub(super) use moment::Moment;
-pub(super) use pack::Progress;
 
 use self::pack::{Item, Packer, Terms};
 use super::failure::Failure;
+use super::progress::Progress;
 use super::{OWN_ENTRIES, OWN_LOG};
 use crate::storage::area::StagedSnapshot;
 use crate::storage::unit::CellRecord;
@@ -44,7 +44,8 @@ pub(super) fn pack(
     moment: &Moment,
     progress: &Progress,
 ) -> Result<StagedSnapshot, Failure> {
-    progress.expect(moment.weight());
+    let (bytes, entries) = moment.weight();
+    progress.expect(bytes, entries);
     let mut out = cell.new_snapshot().map_err(Failure::machine(WHAT))?;
     let terms = Terms { cell, level: of.level, progress };
     let mut packer = Packer::new(&terms, &mut out)?;

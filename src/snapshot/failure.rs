@@ -28,6 +28,9 @@ pub enum Failure {
     Full,
     #[error("Cell to be processed is being accessed by other requests.")]
     Accessed,
+    /// Other processes did not let go of the cell; `0` names them.
+    #[error("Cell to be processed is being accessed by other requests. [{0}].")]
+    Held(String),
     #[error("{0}")]
     Stopped(&'static str),
     #[error("Unknown error.")]
@@ -42,6 +45,8 @@ pub enum Failure {
 
 /// What is told of a transfer whose process ended.
 pub const EXPORT_STOPPED: Failure = Failure::Stopped("The server stopped during the export.");
+pub const EXPORT_CANCELLED: Failure = Failure::Stopped("The export was cancelled.");
+pub const IMPORT_CANCELLED: Failure = Failure::Stopped("The import was cancelled.");
 pub const IMPORT_STOPPED: Failure = Failure::Stopped("The server stopped during the import.");
 
 impl Failure {
@@ -56,7 +61,7 @@ impl Failure {
             Self::Unsupported(_) => "PR501-MC-0002",
             Self::TooMany => "PR503-SV-0001",
             Self::Full => "PR507-DV-0002",
-            Self::Accessed => "PR409-MC-0001",
+            Self::Accessed | Self::Held(_) => "PR409-MC-0001",
             Self::Stopped(_) | Self::Unknown => "PR500-SV-0000",
             Self::Broken(_) | Self::Machine(..) => "PR500-CM-0002",
         }

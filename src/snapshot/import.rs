@@ -3,6 +3,7 @@
 //! [`SnapshotSource::open`] checks the file before anything is promised. The content is built beside the cell, every byte of
 //! it compared with its checksum on the way, and takes the cell's place at once when all of it is durable.
 
+mod index;
 mod objects;
 mod resources;
 mod source;
@@ -14,17 +15,24 @@ pub use source::SnapshotSource;
 
 use self::objects::Restored;
 use self::resources::Tree;
-use super::export::Progress;
 use super::failure::Failure;
 use super::meta::{self, Meta};
 use super::objects::{ACCOUNT, BOX_LIST};
+use super::progress::Progress;
 use super::{META, OWN_INSTALLS, OWN_LOG, WEBDAV, drives};
 use crate::storage;
 use crate::storage::cell::Cell;
 use crate::storage::database::Tx;
 use crate::storage::database::cell_root::CELL_ROOT;
 use crate::storage::database::job::{INSTALL, Job, JobState};
+use crate::storage::holders::Holder;
+use crate::storage::rebuild::{AllFolders, Folders};
 use crate::storage::unit::{CellRecord, Unit};
+
+/// The name of the cell that a snapshot file was made of. Blocks.
+pub fn named_cell(file: std::fs::File) -> Result<String, Failure> {
+    source::named_cell(&file)
+}
 
 /// How long other processes have to let go of the cell.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -80,24 +88,41 @@ pub(super) fn run(
     source: &SnapshotSource,
     progress: &Progress,
 ) -> Result<(), Failure> {
-    progress.expect(source.weight());
+    let (bytes, entries) = source.weight();
+    progress.expect(bytes, entries);
     let used = cell.read(|v| v.meta_number("next_id")).map_err(Failure::machine(WHAT))?;
     let shift = if source.own().is_some_and(|own| own.uuid != record.uuid) { used } else { 0 };
     let last = used.max(source.own().map_or(0, |own| own.next_id.saturating_add(shift)));
     let mut numbers = Numbers { shift, last };
     let mut new = unit.new_cell(record).map_err(Failure::machine(WHAT))?;
     let tree = new.tree();
-    let folders = new.fill(|tx| restore(tx, &tree, source, &mut numbers, progress)).map_err(|Stop(failure)| failure)?;
+    let spool = Folders::new(new.spool().map_err(Failure::machine(WHAT))?);
+    let restored = new.fill(|tx| restore(tx, &tree, source, &mut numbers, progress, spool));
+    let folders = restored.map_err(|Stop(failure)| failure)?;
     let logs = source.logs()?;
     for (entry, path) in &logs {
-        resources::store(source, &tree, *entry, path)?;
-        progress.add(source.weight_of(*entry));
+        resources::store(source, &tree, entry, path)?;
+        progress.add(entry.size, 1);
     }
     if progress.is_stopping() {
         return Err(super::failure::IMPORT_STOPPED);
     }
     let keep_log = !source.names_any(OWN_LOG);
-    unit.swap_cell(record, new, &folders, keep_log, PATIENCE).map_err(Failure::machine("replace cell"))
+    let mut held = Vec::new();
+    let wait = |holders: Vec<Holder>| {
+        held = holders.iter().map(ToString::to_string).collect();
+        if progress.wait_for(held.clone()) {
+            tracing::warn!(cell = record.name, holders = held.join(", "), "an import waits for other processes");
+        }
+        !progress.is_stopping()
+    };
+    let swapped = unit.swap_cell(record, new, &folders, keep_log, PATIENCE, wait);
+    progress.wait_for(Vec::new());
+    swapped.map_err(|error| match error {
+        storage::Error::InUse if progress.is_stopping() => super::failure::IMPORT_STOPPED,
+        storage::Error::InUse => Failure::Held(held.join(", ")),
+        error => Failure::machine("replace cell")(error),
+    })
 }
 
 /// Everything that rows tell, and the files of the boxes; returns the folders that were made.
@@ -107,10 +132,11 @@ fn restore(
     source: &SnapshotSource,
     numbers: &mut Numbers,
     progress: &Progress,
-) -> Result<Vec<String>, Stop> {
+    folders: Folders,
+) -> Result<AllFolders, Stop> {
     let restored = objects::restore(tx, source, numbers)?;
     cell_root(tx, source, &restored)?;
-    let folders = Tree { tx, target: tree, source, restored: &restored, progress }.restore(numbers)?;
+    let folders = Tree { tx, target: tree, source, restored: &restored, progress, folders }.restore(numbers)?;
     installs(tx, source, &restored.boxes, numbers)?;
     if let Some(bytes) = source.find(drives::ENTRY, DOCUMENT)? {
         let account = |id: &str| restored.number(ACCOUNT, id);

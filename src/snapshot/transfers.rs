@@ -4,17 +4,18 @@
 //! full disks too, it ends: with a file, with an `.error`, or as an import that has failed.
 
 mod ending;
-mod queue;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use self::queue::Queue;
-use super::export::{self, ExportOf, Progress};
-use super::failure::{EXPORT_STOPPED, Failure, IMPORT_STOPPED};
+use super::export::{self, ExportOf};
+use super::failure::{EXPORT_CANCELLED, EXPORT_STOPPED, Failure, IMPORT_CANCELLED, IMPORT_STOPPED};
 use super::gate::{Closed, Gates};
 use super::import::{self, SnapshotSource};
+pub use super::progress::Detail;
+use super::progress::Progress;
+use crate::base::queue::{self, Queue, Refused as NotTaken};
 use crate::domain::event::{Event, EventLog, LOCAL_CELL};
 use crate::storage::database::View;
 use crate::storage::database::area::{Transfer, TransferKind};
@@ -69,6 +70,8 @@ pub enum Status {
         name: String,
         started_ms: i64,
         progress: i64,
+        /// None where another process does it.
+        detail: Option<Detail>,
     },
     /// Of an import, until the next one.
     Failed {
@@ -96,7 +99,7 @@ pub struct Transfers {
     gates: Arc<Gates>,
     rules: Rules,
     active: Mutex<HashMap<i64, Active>>,
-    queue: Queue,
+    queue: Queue<Box<Job>>,
 }
 
 /// A job that has begun, with everything that it needs.
@@ -155,7 +158,8 @@ impl Transfers {
         if let Some(active) = self.active().get(&cell.number()).filter(|a| a.kind == kind)
             && let Some((name, started_ms)) = active.begun.clone()
         {
-            return Ok(Status::Running { name, started_ms, progress: active.progress.percent() });
+            let (progress, detail) = (active.progress.percent(), Some(active.progress.detail()));
+            return Ok(Status::Running { name, started_ms, progress, detail });
         }
         let Some(row) = cell.read(|v| v.transfer(kind))? else { return Ok(Status::Ready) };
         let Transfer { name, started_ms, message, .. } = row;
@@ -163,7 +167,8 @@ impl Transfers {
             return Ok(Status::Failed { name, started_ms, progress: row.progress, message });
         }
         let elsewhere = row.owner != cell.owner() && cell.owner_lives(row.owner);
-        Ok(if elsewhere { Status::Running { name, started_ms, progress: row.progress } } else { Status::Ready })
+        let running = Status::Running { name, started_ms, progress: row.progress, detail: None };
+        Ok(if elsewhere { running } else { Status::Ready })
     }
 
     /// Begins an export. Its status can be asked when this returns. Blocks.
@@ -195,7 +200,7 @@ impl Transfers {
     ) -> Result<(), Refused> {
         let reserved = self.reserve(cell.number(), TransferKind::Import)?;
         let (_, file) = cell.open_snapshot(&format!("{name}.zip"))?.ok_or(Refused::Missing)?;
-        let source = Box::new(SnapshotSource::open(file)?);
+        let source = Box::new(SnapshotSource::open(file, &|| cell.spool())?);
         let closed = self.gates.close(cell.name(), TransferKind::Import).ok_or(Refused::Accessed)?;
         if installing(cell.number()) {
             return Err(Refused::Accessed);
@@ -216,10 +221,25 @@ impl Transfers {
                 "a job is found after a crash when its cell is opened"
             );
         }
-        if let Err(job) = self.queue.submit(Box::new(job)) {
-            let failure = if self.queue.is_closed() { job.stopped() } else { Failure::TooMany };
-            job.give_up(failure);
+        match self.queue.submit(Box::new(job)) {
+            Ok(()) => {}
+            Err(NotTaken::Full(job)) => job.give_up(Failure::TooMany),
+            Err(NotTaken::Closed(job)) => {
+                let failure = job.stopped();
+                job.give_up(failure);
+            }
         }
+    }
+
+    /// Ends the job of a kind that runs in a cell, or waits there: of an export nothing is left, after an import the cell is as
+    /// it was. The job may be through before it notices. Tells whether there was one. It has ended when its status tells so.
+    pub fn cancel(&self, cell: &Cell, kind: TransferKind) -> bool {
+        let number = cell.number();
+        let Some(()) = self.active().get(&number).filter(|a| a.kind == kind).map(|a| a.progress.cancel()) else {
+            return false;
+        };
+        self.queue.take_out(|job| job.cell.number() == number && job.transfer.kind == kind);
+        true
     }
 
     /// Makes a job the cell's only one.
@@ -273,6 +293,20 @@ impl Drop for Reserved {
     }
 }
 
+impl queue::Job for Box<Job> {
+    const NAME: &'static str = "transfer";
+    const NICE: i32 = 10;
+
+    fn run(self) {
+        Job::run(*self);
+    }
+
+    fn give_up(self) {
+        let failure = self.stopped();
+        Job::give_up(*self, failure);
+    }
+}
+
 impl Job {
     /// Does the work, to its end. Never panics.
     fn run(self) {
@@ -289,9 +323,11 @@ impl Job {
         }
     }
 
-    /// What is told of the job if it is not begun because the server stops.
+    /// What is told of the job if it is not brought to its end.
     fn stopped(&self) -> Failure {
         match self.work {
+            Work::Export(_) if self.progress.is_cancelled() => EXPORT_CANCELLED,
+            Work::Import(..) if self.progress.is_cancelled() => IMPORT_CANCELLED,
             Work::Export(_) => EXPORT_STOPPED,
             Work::Import(..) => IMPORT_STOPPED,
         }

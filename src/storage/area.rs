@@ -18,6 +18,10 @@ use super::tree::{self, Identity};
 use super::writer::{Change, Context};
 use crate::base::id::ETag;
 use crate::base::path::Segment;
+use crate::base::sys;
+
+/// So many bytes of a file that is being written go on their way to the disk together.
+const BEGIN: u64 = 8 << 20;
 
 /// The folder below a cell's directory.
 pub(crate) const FOLDER: &str = "snapshot";
@@ -150,7 +154,7 @@ impl Cell {
         }
         let name = self.core.staging_name();
         let file = self.core.disk.create(self.core.staging.as_fd(), &name).map_err(Error::io("stage", name.clone()))?;
-        Ok(NewSnapshot { file, size: 0, litter: Litter { core: self.core.clone(), name, kept: false } })
+        Ok(NewSnapshot { file, size: 0, begun: 0, litter: Litter { core: self.core.clone(), name, kept: false } })
     }
 }
 
@@ -177,6 +181,8 @@ impl Drop for Litter {
 pub struct NewSnapshot {
     file: File,
     size: u64,
+    /// Up to here it is on its way to the disk.
+    begun: u64,
     litter: Litter,
 }
 
@@ -186,6 +192,10 @@ impl NewSnapshot {
         let Litter { core, name, .. } = &self.litter;
         core.disk.write_all(&mut self.file, bytes).map_err(Error::io("write", name.clone()))?;
         self.size += bytes.len() as u64;
+        if self.size - self.begun >= BEGIN {
+            sys::begin_writing(&self.file, self.begun, self.size - self.begun);
+            self.begun = self.size;
+        }
         Ok(())
     }
 

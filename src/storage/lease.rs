@@ -57,6 +57,15 @@ impl Lease {
         }
     }
 
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The byte that those lock who have a cell open.
+    pub(super) fn open_byte(number: i64) -> u64 {
+        CELL_OPEN + number as u64
+    }
+
     /// This process's number.
     pub fn owner(&self) -> OwnerId {
         self.owner

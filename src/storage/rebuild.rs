@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,11 +18,14 @@ use super::database::schema;
 use super::database::{Tx, View};
 use super::disk::Disk;
 use super::error::{Error, Result};
+use super::spool::{self, Spool, SpoolWriter};
 use super::tree::{self, Identity};
 use crate::base::id::OwnerId;
 
 /// Directories kept open.
 const OPEN_FOLDERS: usize = 256;
+/// So many zeros, in bytes, become a hole.
+const HOLE: usize = 128 << 10;
 
 /// The directory of a new cell: what may be used from several threads.
 #[derive(Debug)]
@@ -49,6 +53,55 @@ pub struct NewFile<'t> {
     tree: &'t NewTree,
     file: File,
     path: &'t str,
+    /// Bytes so far, and whether the last of them are a hole that nothing has been written behind.
+    size: u64,
+    open_end: bool,
+}
+
+/// The directories that were made in a new cell, as many as there may be: they lie in a spool.
+#[derive(Debug)]
+pub struct Folders(SpoolWriter);
+
+/// All of them.
+#[derive(Debug)]
+pub struct AllFolders(Spool);
+
+impl Folders {
+    pub fn new(spool: SpoolWriter) -> Self {
+        Self(spool)
+    }
+
+    /// Notes a directory: the number of its collection, and its path from the cell's directory.
+    pub fn push(&mut self, id: i64, path: &str) -> Result<()> {
+        self.0.append(&id.to_le_bytes())?;
+        self.0.append(&(path.len() as u64).to_le_bytes())?;
+        self.0.append(path.as_bytes()).map(drop)
+    }
+
+    pub fn finish(self) -> Result<AllFolders> {
+        self.0.finish().map(AllFolders)
+    }
+}
+
+impl AllFolders {
+    /// Gives each with its number, in the order in which they were made.
+    pub fn each(&self, mut each: impl FnMut(i64, &str) -> Result<()>) -> Result<()> {
+        let mut reader = BufReader::new(self.0.reader());
+        let (mut word, mut path) = ([0; 8], Vec::new());
+        let broken = |e| Error::io("read", "a spool")(e);
+        let mut left = self.0.len();
+        while left > 0 {
+            reader.read_exact(&mut word).map_err(broken)?;
+            let id = i64::from_le_bytes(word);
+            reader.read_exact(&mut word).map_err(broken)?;
+            path.resize(u64::from_le_bytes(word) as usize, 0);
+            reader.read_exact(&mut path).map_err(broken)?;
+            left -= 16 + path.len() as u64;
+            let path = std::str::from_utf8(&path).map_err(|_| Error::Inconsistent("a spool is broken".to_owned()))?;
+            each(id, path)?;
+        }
+        Ok(())
+    }
 }
 
 fn open_directory(path: &Path) -> Result<OwnedFd> {
@@ -70,6 +123,11 @@ impl NewCell {
         let at_once = disk.can_sync_file_system(dir.as_fd());
         let tree = Arc::new(NewTree { path, dir, disk, at_once, folders: Mutex::default() });
         Ok(Self { tree, conn: Some(conn), owner, used: false })
+    }
+
+    /// A new spool on the file system of this cell.
+    pub fn spool(&self) -> Result<SpoolWriter> {
+        spool::nameless(&self.tree.path)
     }
 
     pub fn tree(&self) -> Arc<NewTree> {
@@ -133,7 +191,7 @@ impl NewCell {
     }
 
     /// Makes all of it durable; no row can be written any more. `folders` are all directories that were made.
-    pub(super) fn seal(&mut self, folders: &[String]) -> Result<()> {
+    pub(super) fn seal(&mut self, folders: &AllFolders) -> Result<()> {
         if let Some(conn) = self.conn.take() {
             conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(Error::database("checkpoint"))?;
             conn.close().map_err(|(_, e)| Error::database("close cell.db")(e))?;
@@ -145,9 +203,9 @@ impl NewCell {
         let database = File::open(tree.path.join("cell.db")).map_err(Error::io("open", "cell.db"))?;
         tree.disk.sync_data(&database).map_err(Error::io("sync", "cell.db"))?;
         let own = ["boxes", area::FOLDER, "log", "log/current", "log/archive", "staging"];
-        for path in folders.iter().map(String::as_str).chain(own) {
-            tree.disk.sync_dir(tree.folder(path)?.as_fd()).map_err(Error::io("sync", path))?;
-        }
+        let sync = |path: &str| tree.disk.sync_dir(tree.folder(path)?.as_fd()).map_err(Error::io("sync", path));
+        folders.each(|_, path| sync(path))?;
+        own.into_iter().try_for_each(sync)?;
         tree.disk.sync_dir(tree.dir.as_fd()).map_err(Error::io("sync", "a new cell"))
     }
 
@@ -211,7 +269,7 @@ impl NewTree {
     pub fn create<'t>(&'t self, path: &'t str) -> Result<NewFile<'t>> {
         let (parent, name) = tree::split(path);
         let file = self.disk.create(self.folder(parent)?.as_fd(), name).map_err(Error::io("create", path))?;
-        Ok(NewFile { tree: self, file, path })
+        Ok(NewFile { tree: self, file, path, size: 0, open_end: false })
     }
 
     /// Gives every file of a folder of another cell a second name here, or copies it where that cannot be.
@@ -238,12 +296,28 @@ impl NewTree {
 }
 
 impl NewFile<'_> {
+    /// Appends. Long runs of zeros become holes, as they were in files that had some.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.tree.disk.write_all(&mut self.file, bytes).map_err(Error::io("write", self.path))
+        for piece in bytes.chunks(HOLE) {
+            if piece.len() == HOLE && piece.iter().all(|b| *b == 0) {
+                let skipped =
+                    self.tree.disk.point("write").and_then(|()| self.file.seek(SeekFrom::Current(HOLE as i64)));
+                skipped.map_err(Error::io("write", self.path))?;
+                self.open_end = true;
+            } else {
+                self.tree.disk.write_all(&mut self.file, piece).map_err(Error::io("write", self.path))?;
+                self.open_end = false;
+            }
+            self.size += piece.len() as u64;
+        }
+        Ok(())
     }
 
     /// Closes the file; what identifies its content is returned.
     pub fn finish(self) -> Result<Identity> {
+        if self.open_end {
+            self.file.set_len(self.size).map_err(Error::io("write", self.path))?;
+        }
         if !self.tree.at_once {
             self.tree.disk.sync_data(&self.file).map_err(Error::io("sync", self.path))?;
         }

@@ -25,10 +25,14 @@ pub struct Spool {
 impl Cell {
     /// A new spool on the cell's file system.
     pub fn spool(&self) -> Result<SpoolWriter> {
-        let directory: &Path = &self.core.path.join("staging");
-        let file = tempfile::tempfile_in(directory).map_err(Error::io("spool", directory.display().to_string()))?;
-        Ok(SpoolWriter { file: BufWriter::with_capacity(256 << 10, file), len: 0 })
+        nameless(&self.core.path.join("staging"))
     }
+}
+
+/// A new spool on the file system of a directory.
+pub(super) fn nameless(directory: &Path) -> Result<SpoolWriter> {
+    let file = tempfile::tempfile_in(directory).map_err(Error::io("spool", directory.display().to_string()))?;
+    Ok(SpoolWriter { file: BufWriter::with_capacity(256 << 10, file), len: 0 })
 }
 
 impl SpoolWriter {
@@ -53,6 +57,19 @@ impl Spool {
 
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Reads from the beginning.
+    pub fn reader(&self) -> impl io::Read + '_ {
+        struct Reader<'s>(&'s Spool, u64);
+        impl io::Read for Reader<'_> {
+            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+                let n = self.0.read_at(self.1, buf)?;
+                self.1 += n as u64;
+                Ok(n)
+            }
+        }
+        Reader(self, 0)
     }
 
     /// Reads as much as there is, at most all of `buf`.

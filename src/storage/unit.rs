@@ -433,15 +433,15 @@ impl Unit {
                     tracing::error!(error = &e as &dyn std::error::Error, cell = record.name, "cannot be opened");
                     continue;
                 }
-                locked(&self.index).set_busy(record.number, false)?;
+                locked(&self.index).forget_busy(record.number)?;
             }
         }
         Ok(())
     }
 
-    /// Remembers that a cell has a running job, so that the next start looks at it first.
+    /// Remembers that a cell has one more running job, or one less, so that the next start looks at it first.
     pub fn set_busy(&self, number: i64, busy: bool) -> Result<()> {
-        locked(&self.index).set_busy(number, busy)
+        locked(&self.index).count_busy(number, if busy { 1 } else { -1 })
     }
 
     /// What dead owners left is removed while the unit is already in use: a deleted cell may be large.

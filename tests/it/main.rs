@@ -10,6 +10,7 @@ mod again;
 mod bars;
 mod cell;
 mod cell_command;
+mod cell_remote;
 mod client;
 mod clients;
 mod command_line;

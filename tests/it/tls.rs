@@ -25,7 +25,11 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        Self::named(&["localhost", "127.0.0.1"])
+    }
+
+    fn named(names: &[&str]) -> Self {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let pair = rcgen::generate_simple_self_signed(names).expect("a certificate");
         Self { cert: pair.cert.pem(), key: pair.signing_key.serialize_pem() }
     }
@@ -235,4 +239,36 @@ fn a_server_that_ends_closes_tls_cleanly() {
     assert!(begin.elapsed() < Duration::from_secs(10));
     // Without the closing message of TLS this would be an error: something may be missing.
     assert_eq!(kept.read(&mut [0; 16]).expect("the end"), 0);
+}
+
+#[test]
+fn the_command_line_speaks_https_to_servers_that_it_trusts() {
+    let (files, others) = (Files::with(&Pair::new()), Files::with(&Pair::named(&["elsewhere.example"])));
+    let (server, other) = (files.server(), others.server());
+    let list = |server: &Server, host: &str, authority: Option<&Path>| {
+        let mut command = cellar();
+        let url = format!("https://{host}:{}/", server.address.port());
+        command.args(["role", "ls", "c", "--url", &url]).env("CELLAR_TOKEN", TOKEN);
+        command.env("SSL_CERT_FILE", others.cert());
+        if let Some(path) = authority {
+            command.arg("--ca").arg(path);
+        }
+        let output = command.output().expect("the program runs");
+        assert!(!output.status.success(), "there is no such cell");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    for host in ["localhost", "127.0.0.1"] {
+        let told = list(&server, host, Some(&files.cert()));
+        assert!(told.contains("PR404-DV-0003"), "the server was asked for the cell: {told}");
+    }
+    for (server, authority, reason) in [
+        (&server, None, "cannot be trusted"),
+        (&server, Some(others.cert()), "cannot be trusted"),
+        (&other, Some(others.cert()), "cannot be trusted"),
+        (&server, Some(files.key()), "names no authority"),
+        (&server, Some(PathBuf::from("/nowhere.pem")), "cannot read /nowhere.pem"),
+    ] {
+        let told = list(server, "localhost", authority.as_deref());
+        assert!(told.contains(reason), "{authority:?}: {told}");
+    }
 }

@@ -97,6 +97,7 @@ fn requests_that_begin_nothing() {
         ("__export", r#"{"Name":"a.zip"}"#, "400 PR400-CM-0002"),
         ("__export", r#"{"Name":"#, "400 PR400-CM-0004"),
         ("__export", "[]", "400 PR400-CM-0004"),
+        ("__export", r#"{"Level":10}"#, "400 PR400-CM-0002"),
         ("__import", "", "400 PR400-CM-0004"),
         ("__import", "{}", "400 PR400-CM-0001"),
         ("__import", r#"{"Name":null}"#, "400 PR400-CM-0001"),
@@ -115,6 +116,8 @@ fn requests_that_begin_nothing() {
         assert_eq!(server.anonymous("POST", &target).problem(), "401 PR401-AU-0001");
         assert_eq!(server.admin("OPTIONS", &target).expect(200).header("allow"), Some("OPTIONS, GET, POST"));
         assert_eq!(server.admin("GET", &target).expect(200).json()["status"], "ready");
+        assert_eq!(server.anonymous("POST", &format!("{target}?cancel")).problem(), "401 PR401-AU-0001");
+        server.admin("POST", &format!("{target}?cancel")).expect(204);
         assert_eq!(server.admin("POST", &format!("/none/{endpoint}")).problem(), "404 PR404-DV-0003");
     }
     put(&server, "__snapshot/text.zip", "this is no zip file").expect(201);

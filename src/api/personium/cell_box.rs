@@ -1,6 +1,7 @@
 //! The root of a box: metadata, installation, export, deletion; everything else there is WebDAV.
 //!
-//! `MKCOL` with a bar installs a box, without anything it makes an empty one. `GET` with exactly the bar's type exports.
+//! `MKCOL` with a bar installs a box, `POST ?cancel` ends that early, `MKCOL` without anything makes an empty one. `GET` with exactly
+//! the bar's type exports.
 
 mod export;
 mod install;
@@ -39,6 +40,7 @@ pub async fn route(app: &App, request: Request, named: Named) -> Result<Response
         "MKCOL" => mkcol(app, request, named).await,
         "GET" | "HEAD" => get(app, request, named).await,
         "DELETE" => delete(app, request, named).await,
+        "POST" if request.query.as_deref() == Some("cancel") => cancel(app, request, named).await,
         _ => {
             let unit = app.unit.clone();
             let asked = Asked::new(app, &request, &named);
@@ -161,6 +163,20 @@ async fn delete(app: &App, request: Request, named: Named) -> Result<Response, P
         }
         let delete = DeleteBox { name: cell_box.name, recursive, guard: guard()? };
         cell.change(delete).map_err(|e| asked.problem(e))?;
+        Ok(response::empty(StatusCode::NO_CONTENT))
+    })
+    .await
+}
+
+/// Ends the installation of a box, which is a failed one then; where none runs, nothing happens. Whoever may delete the box may do
+/// that.
+async fn cancel(app: &App, request: Request, named: Named) -> Result<Response, Problem> {
+    let mut asked = Asked::new(app, &request, &named);
+    asked.method = Method::DELETE;
+    let (unit, installer) = (app.unit.clone(), app.installer.clone());
+    blocking::run(move || {
+        let (cell, cell_box) = asked.find(&unit, Place::BoxRoot)?;
+        installer.cancel(cell.number(), cell_box.id);
         Ok(response::empty(StatusCode::NO_CONTENT))
     })
     .await

@@ -130,50 +130,65 @@ fn find_zip64<R: ReadAt + ?Sized>(source: &R, end: u64) -> Result<Option<(u64, N
     Err(not_zip("its ZIP64 end record is missing"))
 }
 
-/// Reads all records. The count that was promised is compared at the end, never allocated.
+/// Reads all records into memory.
 pub(super) fn read<R: ReadAt + ?Sized>(
     source: &R,
     end: &End,
     limits: Limits,
 ) -> Result<(Vec<Entry>, RawNames), ArchiveError> {
+    let (mut entries, mut names) = (Vec::new(), RawNames::default());
+    each(source, end, limits, |entry, name| {
+        entries.push(entry);
+        names.push(name);
+        Ok::<_, ArchiveError>(())
+    })?;
+    Ok((entries, names))
+}
+
+/// Gives each record. The count that was promised is compared at the end, never allocated.
+pub(super) fn each<R: ReadAt + ?Sized, E: From<ArchiveError>>(
+    source: &R,
+    end: &End,
+    limits: Limits,
+    mut each: impl FnMut(Entry, &[u8]) -> Result<(), E>,
+) -> Result<(), E> {
     let limit = limits.entries.min(u64::from(u32::MAX));
     if end.len > limits.directory_bytes {
-        return Err(ArchiveError::DirectoryTooLarge { limit: limits.directory_bytes });
+        return Err(ArchiveError::DirectoryTooLarge { limit: limits.directory_bytes }.into());
     }
     // Every record has 46 bytes or more, so a count beyond that is a lie, not a large archive.
     if end.count > limit && end.count <= end.len / CENTRAL_LEN as u64 {
-        return Err(ArchiveError::TooManyEntries { limit });
+        return Err(ArchiveError::TooManyEntries { limit }.into());
     }
     let mut window = Window::new(source, READ);
-    let (mut entries, mut names) = (Vec::new(), RawNames::default());
+    let mut count = 0;
     let (mut at, directory_end) = (end.start, end.start + end.len);
     while at < directory_end {
-        if entries.len() as u64 == limit {
-            return Err(ArchiveError::TooManyEntries { limit });
+        if count == limit {
+            return Err(ArchiveError::TooManyEntries { limit }.into());
         }
         let cut = || not_zip("its directory is cut short");
         let fixed = window.at(at, CENTRAL_LEN)?.ok_or_else(cut)?;
         if u32_at(fixed, 0) != CENTRAL_SIGNATURE {
-            return Err(not_zip("its directory is broken"));
+            return Err(not_zip("its directory is broken").into());
         }
         let name_len = usize::from(u16_at(fixed, 28));
         let extra_len = usize::from(u16_at(fixed, 30));
         let len = CENTRAL_LEN + name_len + extra_len + usize::from(u16_at(fixed, 32));
         at += len as u64;
         if at > directory_end {
-            return Err(cut());
+            return Err(cut().into());
         }
         let record = window.at(at - len as u64, len)?.ok_or_else(cut)?;
         let (name, extra) = record[CENTRAL_LEN..CENTRAL_LEN + name_len + extra_len].split_at(name_len);
-        entries.push(parse(record, name, extra, end.prefix)?);
-        names.push(name);
+        each(parse(record, name, extra, end.prefix)?, name)?;
+        count += 1;
     }
-    let count = entries.len() as u64;
     // Old writers without ZIP64 let the count wrap.
     if count != end.count && (end.zip64 || count % (FULL_16 + 1) != end.count) {
-        return Err(not_zip("its directory does not have as many entries as it should"));
+        return Err(not_zip("its directory does not have as many entries as it should").into());
     }
-    Ok((entries, names))
+    Ok(())
 }
 
 fn parse(record: &[u8], name: &[u8], extra: &[u8], prefix: u64) -> Result<Entry, ArchiveError> {
@@ -218,7 +233,7 @@ fn zip64_fields(mut extra: &[u8]) -> impl Iterator<Item = u64> {
     found.chunks_exact(8).map(|chunk| u64_at(chunk, 0))
 }
 
-fn kind(name: &EntryName, mode: u32) -> EntryKind {
+pub(super) fn kind(name: &EntryName, mode: u32) -> EntryKind {
     match mode & 0o170_000 {
         0 | 0o100_000 | 0o040_000 if name.get().is_ok_and(|name| name.ends_with('/')) => EntryKind::Directory,
         0 | 0o100_000 | 0o040_000 => EntryKind::File,

@@ -205,7 +205,7 @@ impl Store<'_> {
     }
 
     fn store(&self, n: usize, buffer: &mut Vec<u8>) -> Result<Stored, Failure> {
-        if self.install.installer.is_stopping() {
+        if self.install.is_stopping() {
             return Err(Failure::Stopped);
         }
         let (member, path) = &self.files[n];

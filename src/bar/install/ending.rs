@@ -23,6 +23,7 @@ use crate::storage::operation::install::{AbandonInstall, Begun, EndInstall};
 use crate::storage::writer::Context;
 
 /// What is said of an installation that the server did not bring to its end.
+pub(super) const CANCELLED: &str = "The installation was cancelled.";
 pub(super) const STOPPED: &str = "The server stopped during the installation.";
 const PANICKED: &str = "The server failed.";
 const FULL: &str = "The disk is full.";
@@ -62,11 +63,11 @@ struct Told {
 }
 
 impl Told {
-    fn of(failure: &Failure, layout: Layout) -> Self {
+    fn of(failure: &Failure, install: &Install) -> Self {
         match failure {
             Failure::Bar { cause, object, in_list } => {
                 let cause = cause.to_string();
-                let last = match layout {
+                let last = match install.plan.layout {
                     Layout::V1 => Cause::Structure.to_string(),
                     Layout::V2 if *in_list => cause.clone(),
                     Layout::V2 => InstallEvent::Failed.text(&cause),
@@ -78,7 +79,7 @@ impl Told {
                 tracing::error!(error = e as &dyn std::error::Error, "an installation failed");
                 Self::unknown(&with_sources(e))
             }
-            Failure::Stopped => Self::unknown(STOPPED),
+            Failure::Stopped => Self::unknown(install.why_stopped()),
         }
     }
 
@@ -113,7 +114,7 @@ impl Install {
         let mut work = Work::new(self, &tree);
         let failure = work.run().err();
         let progress = if failure.is_some() { work.report.percent() } else { 100 };
-        let mut told = failure.as_ref().map(|f| Told::of(f, self.plan.layout));
+        let mut told = failure.as_ref().map(|f| Told::of(f, self));
         if let Some(told) = &told {
             work.report.event(told.event, &told.object, &told.cause);
         }
@@ -122,7 +123,7 @@ impl Install {
         let ended = sealed.and_then(|()| self.show(work, told.as_ref(), progress).map_err(Failure::Machine));
         if let Err(failure) = ended {
             let told = told.get_or_insert_with(|| {
-                let told = Told::of(&failure, self.plan.layout);
+                let told = Told::of(&failure, self);
                 self.publish(&[event(told.event, &told.object, &told.cause)]);
                 told
             });

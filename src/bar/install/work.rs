@@ -97,7 +97,7 @@ impl<'i> Work<'i> {
     }
 
     fn meta(&mut self, file: MetaFile, index: usize) -> Result<(), Failure> {
-        if self.install.installer.is_stopping() {
+        if self.install.is_stopping() {
             return Err(Failure::Stopped);
         }
         let layout = self.install.plan.layout;

@@ -13,6 +13,9 @@ pub(in super::super) struct Place {
     /// The URL of a running server in place of a directory; its token is in `CELLAR_TOKEN`, or in ~/.config/cellar/token
     #[arg(long, global = true, env = "CELLAR_URL", value_name = "URL")]
     pub(in super::super) url: Option<String>,
+    /// A PEM file with the authorities that may sign the certificate of an https URL, in place of those of this machine
+    #[arg(long, global = true, env = "CELLAR_CA", value_name = "FILE")]
+    pub(in super::super) ca: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
     pub(in super::super) json: bool,

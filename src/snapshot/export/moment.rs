@@ -36,8 +36,6 @@ use crate::storage::{Cell, Error, Result};
 const PAGE: usize = 512;
 /// Bytes of the spool read at once.
 const READ: usize = 256 << 10;
-/// What an entry counts besides its bytes, when progress is told.
-pub(super) const ENTRY_WEIGHT: u64 = 4096;
 
 /// A moment of a cell.
 pub(crate) struct Moment {
@@ -47,7 +45,8 @@ pub(crate) struct Moment {
     tail: Vec<(String, Vec<u8>)>,
     logs: Vec<Log>,
     plan: Spool,
-    weight: u64,
+    /// Bytes and entries.
+    weight: (u64, u64),
     mtime: i64,
 }
 
@@ -104,7 +103,7 @@ impl Moment {
             }
         }
         let pin = Pin::new(cell, CELL_ROOT)?;
-        let mut collector = Collector { plan: cell.spool()?, buffer: Vec::new(), weight: 0, last: (0, 0) };
+        let mut collector = Collector { plan: cell.spool()?, buffer: Vec::new(), weight: (0, 0), last: (0, 0) };
         let (head, mut tail) = cell.read(|v| collector.collect(v, of))?;
         let Collector { plan, mut weight, last, .. } = collector;
         let uuid = &of.record.uuid;
@@ -114,19 +113,20 @@ impl Moment {
         for (folder, path) in [(LogFolder::Archive, "archive"), (LogFolder::Current, "current")] {
             for log in cell.logs(folder)? {
                 if let Some((log, file)) = cell.open_log(folder, &log.name)? {
-                    weight += log.size + ENTRY_WEIGHT;
+                    weight = (weight.0 + log.size, weight.1 + 1);
                     let (name, mtime) = (log_name(path, &log.name), log.modified_ms / 1000);
                     logs.push(Log { name, size: log.size, mtime, file: Arc::new(file) });
                 }
             }
         }
-        let fixed = head.iter().chain(&tail).map(|(_, bytes)| bytes.len() as u64 + ENTRY_WEIGHT);
-        weight += fixed.sum::<u64>();
+        for (_, bytes) in head.iter().chain(&tail) {
+            weight = (weight.0 + bytes.len() as u64, weight.1 + 1);
+        }
         Ok(Self { _pin: pin, head, tail, logs, plan: plan.finish()?, weight, mtime: of.record.created_ms / 1000 })
     }
 
-    /// How much there is to do: bytes, and something for each entry.
-    pub(super) fn weight(&self) -> u64 {
+    /// How much there is to do: bytes and entries.
+    pub(super) fn weight(&self) -> (u64, u64) {
         self.weight
     }
 
@@ -200,7 +200,8 @@ impl PlannedItems<'_> {
 struct Collector {
     plan: SpoolWriter,
     buffer: Vec<u8>,
-    weight: u64,
+    /// Bytes and entries.
+    weight: (u64, u64),
     /// The greatest number and the greatest stamp.
     last: (i64, i64),
 }
@@ -292,7 +293,7 @@ impl Collector {
         };
         let meta = String::from_utf8(meta.write(&ids.of("Resource", row.id), ids)).expect("invariant: JSON is UTF-8");
         self.last = (self.last.0.max(row.id), self.last.1.max(row.stamp));
-        self.weight += ENTRY_WEIGHT + meta.len() as u64;
+        self.weight = (self.weight.0 + meta.len() as u64, self.weight.1 + 1);
         let file = row.is_file().then(|| PlannedFile {
             disk: disk.to_owned(),
             version: row.version,
@@ -302,7 +303,7 @@ impl Collector {
             crc: row.crc,
         });
         if let Some(file) = &file {
-            self.weight += ENTRY_WEIGHT + file.size as u64;
+            self.weight = (self.weight.0 + file.size as u64, self.weight.1 + 1);
         }
         let (id, stamp) = (row.id, row.stamp);
         let planned = Planned { at: at.to_owned(), meta, mtime: row.mtime_ms / 1000, id, stamp, file };

@@ -7,18 +7,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
 
 use super::WHAT;
-use super::moment::ENTRY_WEIGHT;
 use crate::archive::deflate::{self, Compressor, DICTIONARY, SAMPLE};
 use crate::archive::{Method, Packed, Writer};
 use crate::snapshot::MANIFEST;
 use crate::snapshot::failure::Failure;
+use crate::snapshot::progress::Progress;
 use crate::storage::area::NewSnapshot;
 use crate::storage::cell::Version;
 use crate::storage::spool::{Spool, SpoolWriter};
@@ -33,40 +32,6 @@ const TASK_BYTES: u64 = 1 << 20;
 const TASK_ITEMS: usize = 256;
 /// Threads of one export.
 const THREADS: usize = 8;
-
-/// How far an export or import has come, for everybody who asks.
-#[derive(Debug, Default)]
-pub(crate) struct Progress {
-    total: AtomicU64,
-    done: AtomicU64,
-    stopping: AtomicBool,
-}
-
-impl Progress {
-    pub(crate) fn expect(&self, total: u64) {
-        self.done.store(0, Ordering::Relaxed);
-        self.total.store(total, Ordering::Relaxed);
-    }
-
-    pub(crate) fn add(&self, done: u64) {
-        self.done.fetch_add(done, Ordering::Relaxed);
-    }
-
-    /// Percent, rounded down.
-    pub(crate) fn percent(&self) -> i64 {
-        let (done, total) = (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
-        (u128::from(done) * 100).checked_div(u128::from(total)).map_or(0, |p| p.min(100) as i64)
-    }
-
-    /// Asks for the end.
-    pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
-    }
-}
 
 /// An entry to be.
 #[derive(Debug, Clone)]
@@ -237,7 +202,7 @@ impl<'a> Packer<'a> {
                 let start = self.out.size();
                 self.append(&bytes)?;
                 for (member, at, note) in members {
-                    self.terms.progress.add(member.size + ENTRY_WEIGHT);
+                    self.terms.progress.add(member.size, 1);
                     self.record(&member, start + at, note)?;
                 }
             }
@@ -250,7 +215,7 @@ impl<'a> Packer<'a> {
                     self.append(&header)?;
                 }
                 self.append(&bytes)?;
-                self.terms.progress.add(length);
+                self.terms.progress.add(length, 0);
                 let (at, mut member, mut hasher) = self.large.take().ok_or(Failure::Unknown)?;
                 hasher.combine(&crc);
                 member.compressed += bytes.len() as u64;
@@ -262,7 +227,7 @@ impl<'a> Packer<'a> {
                     let mut header = Vec::new();
                     member.put_local(&mut header);
                     self.out.patch(at, &header).map_err(Failure::machine(WHAT))?;
-                    self.terms.progress.add(ENTRY_WEIGHT);
+                    self.terms.progress.add(0, 1);
                     self.record(&member, at, of.item.note)?;
                 }
             }

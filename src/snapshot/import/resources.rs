@@ -1,16 +1,20 @@
-//! Collections and files: directories first, then files by several threads, rows by one.
+//! Collections and files, in the order of the tree: directories and rows by one thread, files by several.
+//!
+//! What is in memory is one collection of each level and a few files for each thread.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::collections::{HashMap, HashSet};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Mutex, PoisonError};
 
+use super::index::{Indexed, Resources, Stopped};
 use super::objects::Restored;
 use super::source::SnapshotSource;
 use super::{META_BYTES, Numbers, Stop};
+use crate::archive::Entry;
 use crate::base::path::Segment;
-use crate::snapshot::export::Progress;
 use crate::snapshot::failure::{Failure, IMPORT_STOPPED};
 use crate::snapshot::meta::{self, Meta};
+use crate::snapshot::progress::Progress;
 use crate::snapshot::{CONTENT, META, WEBDAV};
 use crate::storage;
 use crate::storage::adopt::guess_type;
@@ -19,41 +23,55 @@ use crate::storage::database::cell_box::MAIN_BOX;
 use crate::storage::database::resource::{HAS_ACL, HAS_PROPERTIES};
 use crate::storage::database::schema::PARENT_BOXES;
 use crate::storage::database::{Kind, Resource, Tx};
-use crate::storage::rebuild::{NewFile, NewTree};
+use crate::storage::rebuild::{AllFolders, Folders, NewFile, NewTree};
 use crate::storage::tree::Identity;
 
 /// Content up to this size, in bytes, is inflated whole.
 const WHOLE: u64 = 4 << 20;
 /// Bytes of larger content in memory at a time.
 const BUFFER: usize = 256 << 10;
-/// Files that a thread takes at once.
+/// Files that a thread takes at once, and the bytes of content that are enough.
 const BATCH: usize = 64;
+const BATCH_BYTES: u64 = 4 << 20;
+/// Batches for each thread that are under way.
+const AHEAD: usize = 3;
 const THREADS: usize = 8;
 
-/// The entries of one resource, by index.
-#[derive(Debug, Clone, Copy)]
-struct Entries {
-    meta: usize,
-    content: Option<usize>,
+/// A resource as the archive has it: its path below `20_webdav/`, and its entries.
+struct Found {
+    path: String,
+    meta: Indexed,
+    content: Option<Entry>,
 }
 
-/// A collection that was made.
-#[derive(Debug)]
+/// A collection that was made and whose members may still come.
 struct Folder {
-    row: Resource,
+    path: String,
+    id: i64,
     /// From the cell's directory.
     disk: String,
-    meta: Meta,
+}
+
+/// A file to be made.
+struct Task {
+    /// Of its collection.
+    parent: i64,
+    name: String,
+    /// From the cell's directory.
+    disk: String,
+    meta: Indexed,
+    content: Entry,
 }
 
 /// A file that was made.
 struct Stored {
-    /// Its position among the files.
-    at: usize,
+    task: Task,
     meta: Meta,
     identity: Identity,
-    crc: u32,
 }
+
+type Batch = Vec<Task>;
+type Outcome = Result<Vec<Stored>, Failure>;
 
 /// Everything that restoring the tree needs.
 pub(super) struct Tree<'a> {
@@ -62,6 +80,7 @@ pub(super) struct Tree<'a> {
     pub(super) source: &'a SnapshotSource,
     pub(super) restored: &'a Restored,
     pub(super) progress: &'a Progress,
+    pub(super) folders: Folders,
 }
 
 /// What the threads that store files share.
@@ -70,54 +89,141 @@ struct Store<'a> {
     tree: &'a NewTree,
     progress: &'a Progress,
     roles: &'a HashMap<String, i64>,
-    /// Entries and path from the cell's directory.
-    files: &'a [(Entries, String)],
-    next: AtomicUsize,
+}
+
+/// The resources of the archive, one after the other.
+struct Walk<'a> {
+    entries: Resources<'a>,
+    ahead: Option<Indexed>,
+}
+
+impl Walk<'_> {
+    fn next(&mut self) -> Result<Option<Found>, Stop> {
+        let next = match self.ahead.take() {
+            Some(entry) => Some(entry),
+            None => self.entries.next().map_err(|Stopped(failure)| failure)?,
+        };
+        let Some(entry) = next else { return Ok(None) };
+        let (path, last) = split(&entry)?;
+        let path = path.to_owned();
+        match last {
+            META => {}
+            CONTENT => return Err(Failure::Missing(format!("{WEBDAV}{path}/{META}")).into()),
+            _ => return Err(Failure::Damaged(format!("entry {} is not known", entry.entry.shown_name())).into()),
+        }
+        let following = self.entries.next().map_err(|Stopped(failure)| failure)?;
+        let content = match following {
+            Some(other) if split(&other)? == (&path, CONTENT) => Some(other.entry),
+            other => {
+                self.ahead = other;
+                None
+            }
+        };
+        Ok(Some(Found { path, meta: entry, content }))
+    }
+}
+
+/// The path of the resource that an entry belongs to, and what it is of it.
+fn split(entry: &Indexed) -> Result<(&str, &str), Stop> {
+    let below = entry.name.strip_prefix(WEBDAV).and_then(|below| below.rsplit_once('/'));
+    let unknown = || Failure::Damaged(format!("entry {} is not known", entry.entry.shown_name())).into();
+    below.ok_or_else(unknown)
 }
 
 impl Tree<'_> {
     /// Restores all boxes; returns the folders that were made.
-    pub(super) fn restore(&self, numbers: &mut Numbers) -> Result<Vec<String>, Stop> {
-        let sorted = sorted(self.source)?;
-        let mut folders: Vec<Folder> = Vec::new();
-        let mut by_path: HashMap<&str, usize> = HashMap::new();
-        for (path, entries) in sorted.iter().filter(|(_, e)| e.content.is_none()) {
-            let folder = self.folder(path, *entries, &folders, &by_path, numbers)?;
-            by_path.insert(path, folders.len());
-            folders.push(folder);
+    pub(super) fn restore(mut self, numbers: &mut Numbers) -> Result<AllFolders, Stop> {
+        let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(1, THREADS);
+        let store =
+            Store { source: self.source, tree: self.target, progress: self.progress, roles: &self.restored.roles };
+        let (tasks, waiting) = sync_channel::<Batch>(threads * AHEAD);
+        let waiting = Mutex::new(waiting);
+        let (outcomes, finished) = channel::<Outcome>();
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                let (store, waiting, outcomes) = (&store, &waiting, outcomes.clone());
+                let thread = std::thread::Builder::new().name("unpack".to_owned());
+                let started = thread.spawn_scoped(scope, move || store.work(waiting, &outcomes));
+                started.map_err(storage::Error::io("start a thread", "unpack"))?;
+            }
+            drop(outcomes);
+            // The sender goes with this closure, also where it ends early: then the threads end too.
+            self.walk(numbers, &Threads { tasks, finished: &finished, most: threads * AHEAD })
+        })?;
+        self.finish()
+    }
+
+    /// Makes collections, has files made, and writes their rows as they come.
+    fn walk(&mut self, numbers: &mut Numbers, threads: &Threads<'_>) -> Result<(), Stop> {
+        let mut walk = Walk { entries: self.source.resources()?, ahead: None };
+        let (mut open, mut boxes): (Vec<Folder>, HashSet<i64>) = (Vec::new(), HashSet::new());
+        let (mut batch, mut bytes, mut under_way) = (Vec::new(), 0, 0);
+        while let Some(found) = walk.next()? {
+            if self.progress.is_stopping() {
+                return Err(IMPORT_STOPPED.into());
+            }
+            while open.last().is_some_and(|folder| !is_below(&found.path, &folder.path)) {
+                open.pop();
+            }
+            let Found { path, meta, content } = found;
+            let Some(content) = content else {
+                let folder = self.folder(path, &meta, open.last(), numbers)?;
+                if open.is_empty() {
+                    boxes.insert(folder.id);
+                }
+                open.push(folder);
+                continue;
+            };
+            let (parent, name) = parent_of(&path, open.last())?;
+            let task = Task {
+                parent: parent.id,
+                name: name.to_owned(),
+                disk: format!("{}/{name}", parent.disk),
+                meta,
+                content,
+            };
+            bytes += task.content.size;
+            batch.push(task);
+            if batch.len() >= BATCH || bytes >= BATCH_BYTES {
+                bytes = 0;
+                threads.send(std::mem::take(&mut batch))?;
+                under_way += 1;
+                while under_way >= threads.most {
+                    self.rows(threads.receive()?, numbers)?;
+                    under_way -= 1;
+                }
+            }
         }
-        self.missing_boxes(&mut folders)?;
-        let (mut files, mut rows) = (Vec::new(), Vec::new());
-        for (path, entries) in sorted.iter().filter(|(_, e)| e.content.is_some()) {
-            let (parent, name) = parent_of(path, &by_path)?;
-            folders[parent].row.children += 1;
-            files.push((*entries, format!("{}/{name}", folders[parent].disk)));
-            rows.push((folders[parent].row.id, name.to_owned()));
+        if !batch.is_empty() {
+            threads.send(batch)?;
+            under_way += 1;
         }
-        self.files(&files, &rows, numbers)?;
-        self.finish(folders)
+        for _ in 0..under_way {
+            self.rows(threads.receive()?, numbers)?;
+        }
+        self.missing_boxes(&boxes)
     }
 
     fn folder(
-        &self,
-        path: &str,
-        entries: Entries,
-        folders: &[Folder],
-        by_path: &HashMap<&str, usize>,
+        &mut self,
+        path: String,
+        described: &Indexed,
+        open: Option<&Folder>,
         numbers: &mut Numbers,
     ) -> Result<Folder, Stop> {
-        let name = format!("{WEBDAV}{path}/{META}");
-        let meta = Meta::parse(&self.source.read(entries.meta, META_BYTES)?, &name, &self.restored.roles)?;
-        self.progress.add(self.source.weight_of(entries.meta));
+        let name = &described.name;
+        let bytes = self.source.read_entry(&described.entry, META_BYTES)?;
+        let meta = Meta::parse(&bytes, name, &self.restored.roles)?;
+        self.progress.add(described.entry.size, 1);
         let wrong = |what: &str| Failure::Damaged(format!("{name}: {what}"));
-        let note = self.source.note(entries.meta);
-        let kept = note.and_then(|(id, stamp)| Some((numbers.kept(id)?, stamp)));
+        let kept = kept(described, numbers);
         let is_box = !path.contains('/');
         let kind = match meta.kind {
             meta::BOX | meta::CELL if is_box => Kind::Collection,
             _ => meta.row_kind().ok_or_else(|| wrong("its type does not belong here"))?,
         };
         match kind {
+            // The list of entries would have named it.
             Kind::File => return Err(wrong("the content of the file is missing").into()),
             Kind::OData | Kind::Stream => return Err(Failure::Unsupported(meta.kind.to_owned()).into()),
             Kind::Collection | Kind::Service => {}
@@ -126,27 +232,25 @@ impl Tree<'_> {
             let (id, box_name) = if path == MAIN_BOX {
                 (self.restored.main, MAIN_BOX.to_owned())
             } else {
-                self.restored.boxes.get(path).cloned().ok_or_else(|| wrong("it belongs to no box"))?
+                self.restored.boxes.get(&path).cloned().ok_or_else(|| wrong("it belongs to no box"))?
             };
             (PARENT_BOXES, id, box_name.clone(), format!("boxes/{box_name}"))
         } else {
-            let (parent, name) = parent_of(path, by_path)?;
+            let (parent, name) = parent_of(&path, open)?;
             let id = kept.map_or_else(|| numbers.new_one(), |(id, _)| id);
-            (folders[parent].row.id, id, name.to_owned(), format!("{}/{name}", folders[parent].disk))
+            (parent.id, id, name.to_owned(), format!("{}/{name}", parent.disk))
         };
         self.target.make_folder(&disk)?;
         let stamp = kept.map_or_else(|| self.tx.next_stamp(), |(_, stamp)| stamp);
-        let row = self.row(parent, name, id, kind, stamp, &meta);
-        Ok(Folder { row, disk, meta })
+        self.write(&self.row(parent, name, id, kind, stamp, &meta), &meta)?;
+        self.folders.push(id, &disk)?;
+        Ok(Folder { path, id, disk })
     }
 
     /// Boxes of which the tree says nothing are there and empty.
-    fn missing_boxes(&self, folders: &mut Vec<Folder>) -> Result<(), Stop> {
+    fn missing_boxes(&mut self, there: &HashSet<i64>) -> Result<(), Stop> {
         let main = (self.restored.main, MAIN_BOX.to_owned());
-        for (id, name) in self.restored.boxes.values().chain([&main]) {
-            if folders.iter().any(|f| f.row.id == *id) {
-                continue;
-            }
+        for (id, name) in self.restored.boxes.values().chain([&main]).filter(|(id, _)| !there.contains(id)) {
             let disk = format!("boxes/{name}");
             self.target.make_folder(&disk)?;
             let now = self.tx.now_ms();
@@ -161,7 +265,8 @@ impl Tree<'_> {
                 size: 0,
             };
             let row = self.row(PARENT_BOXES, name.clone(), *id, Kind::Collection, self.tx.next_stamp(), &meta);
-            folders.push(Folder { row, disk, meta });
+            self.write(&row, &meta)?;
+            self.folders.push(*id, &disk)?;
         }
         Ok(())
     }
@@ -191,53 +296,18 @@ impl Tree<'_> {
         }
     }
 
-    /// Stores the content of all files, and writes their rows as they come.
-    fn files(&self, files: &[(Entries, String)], rows: &[(i64, String)], numbers: &mut Numbers) -> Result<(), Stop> {
-        let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(1, THREADS);
-        let store = Store {
-            source: self.source,
-            tree: self.target,
-            progress: self.progress,
-            roles: &self.restored.roles,
-            files,
-            next: AtomicUsize::new(0),
-        };
-        let (sender, receiver) = sync_channel::<Result<Vec<Stored>, Failure>>(threads * 4);
-        std::thread::scope(|scope| {
-            for _ in 0..threads.min(files.len().div_ceil(BATCH)) {
-                let (store, sender) = (&store, sender.clone());
-                let thread = std::thread::Builder::new().name("unpack".to_owned());
-                let started = thread.spawn_scoped(scope, move || store.work(&sender));
-                started.map_err(storage::Error::io("start a thread", "unpack"))?;
-            }
-            drop(sender);
-            // Dropped with this closure where it ends early: then the threads end too.
-            let receiver = receiver;
-            for batch in &receiver {
-                for stored in batch? {
-                    self.file(files, rows, stored, numbers)?;
-                }
-            }
-            Ok(())
-        })
-    }
-
-    fn file(
-        &self,
-        files: &[(Entries, String)],
-        rows: &[(i64, String)],
-        stored: Stored,
-        numbers: &mut Numbers,
-    ) -> Result<(), Stop> {
-        let Stored { at, meta, identity, crc } = stored;
-        let (parent, name) = &rows[at];
-        let note = self.source.note(files[at].0.meta);
-        let kept = note.and_then(|(id, stamp)| Some((numbers.kept(id)?, stamp)));
-        let (id, stamp) = kept.unwrap_or_else(|| (numbers.new_one(), self.tx.next_stamp()));
-        let mut row = self.row(*parent, name.clone(), id, Kind::File, stamp, &meta);
-        row.content_type = Some(meta.content_type.clone().unwrap_or_else(|| guess_type(name)));
-        (row.size, row.ino, row.mtime_ns, row.crc) = (identity.size, identity.ino, identity.mtime_ns, Some(crc));
-        self.write(&row, &meta)
+    fn rows(&self, stored: Vec<Stored>, numbers: &mut Numbers) -> Result<(), Stop> {
+        for Stored { task, meta, identity } in stored {
+            let kept = kept(&task.meta, numbers);
+            let (id, stamp) = kept.unwrap_or_else(|| (numbers.new_one(), self.tx.next_stamp()));
+            let content_type = meta.content_type.clone().unwrap_or_else(|| guess_type(&task.name));
+            let mut row = self.row(task.parent, task.name, id, Kind::File, stamp, &meta);
+            row.content_type = Some(content_type);
+            (row.size, row.ino, row.mtime_ns) = (identity.size, identity.ino, identity.mtime_ns);
+            row.crc = Some(task.content.crc);
+            self.write(&row, &meta)?;
+        }
+        Ok(())
     }
 
     fn write(&self, row: &Resource, meta: &Meta) -> Result<(), Stop> {
@@ -256,20 +326,38 @@ impl Tree<'_> {
         Ok(())
     }
 
-    /// The rows of the collections, now that all is in them; returns their directories.
-    fn finish(&self, mut folders: Vec<Folder>) -> Result<Vec<String>, Stop> {
-        let by_id: HashMap<i64, usize> = folders.iter().enumerate().map(|(at, f)| (f.row.id, at)).collect();
-        for at in 0..folders.len() {
-            if let Some(parent) = by_id.get(&folders[at].row.parent) {
-                folders[*parent].row.children += 1;
-            }
-        }
-        for folder in &mut folders {
-            let (ino, mtime_ns) = self.target.look_at_folder(&folder.disk)?;
-            (folder.row.ino, folder.row.dir_mtime_ns) = (ino, mtime_ns);
-            self.write(&folder.row, &folder.meta)?;
-        }
-        Ok(folders.into_iter().map(|folder| folder.disk).collect())
+    /// What the rows of collections say about their members and their directories, now that all is in them.
+    fn finish(self) -> Result<AllFolders, Stop> {
+        let Self { tx, target, folders, .. } = self;
+        let folders = folders.finish()?;
+        folders.each(|id, disk| {
+            let (ino, mtime_ns) = target.look_at_folder(disk)?;
+            tx.set_folder(id, ino, mtime_ns)
+        })?;
+        Ok(folders)
+    }
+}
+
+/// The number and the stamp that a resource keeps.
+fn kept(described: &Indexed, numbers: &Numbers) -> Option<(i64, i64)> {
+    let (id, stamp) = described.note;
+    (id > 0).then(|| numbers.kept(id)).flatten().map(|id| (id, stamp))
+}
+
+/// The threads that make files.
+struct Threads<'r> {
+    tasks: SyncSender<Batch>,
+    finished: &'r Receiver<Outcome>,
+    most: usize,
+}
+
+impl Threads<'_> {
+    fn send(&self, batch: Batch) -> Result<(), Stop> {
+        self.tasks.send(batch).map_err(|_| Failure::Unknown.into())
+    }
+
+    fn receive(&self) -> Result<Vec<Stored>, Stop> {
+        Ok(self.finished.recv().map_err(|_| Failure::Unknown)??)
     }
 }
 
@@ -277,92 +365,65 @@ fn is_conflict(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation)
 }
 
-/// The position of a resource's collection, and its own name.
-fn parent_of<'p>(path: &'p str, folders: &HashMap<&str, usize>) -> Result<(usize, &'p str), Stop> {
-    let wrong = |what: &str| Failure::Damaged(format!("{WEBDAV}{path}: {what}"));
-    let (parent, name) = path.rsplit_once('/').ok_or_else(|| wrong("it belongs to no box"))?;
-    let parent = folders.get(parent).ok_or_else(|| wrong("its collection is missing"))?;
-    Segment::new(name).map_err(|e| wrong(&e.to_string()))?;
-    Ok((*parent, name))
+fn is_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// All resources with their entries: a collection comes before what is in it.
-fn sorted(source: &SnapshotSource) -> Result<Vec<(&str, Entries)>, Stop> {
-    let mut found: HashMap<&str, (Option<usize>, Option<usize>)> = HashMap::new();
-    for (at, entry) in source.entries().iter().enumerate() {
-        let name = entry.name().map_err(Failure::archive)?;
-        let Some(below) = name.strip_prefix(WEBDAV).filter(|n| !n.is_empty() && !n.ends_with('/') && *n != META) else {
-            continue;
-        };
-        let unknown = || Failure::Damaged(format!("entry {} is not known", entry.shown_name()));
-        let (path, last) = below.rsplit_once('/').ok_or_else(unknown)?;
-        match last {
-            META => found.entry(path).or_default().0 = Some(at),
-            CONTENT => found.entry(path).or_default().1 = Some(at),
-            _ => return Err(unknown().into()),
-        }
-    }
-    let mut all = Vec::with_capacity(found.len());
-    for (path, (meta, content)) in found {
-        let meta = meta.ok_or_else(|| Failure::Missing(format!("{WEBDAV}{path}/{META}")))?;
-        all.push((path, Entries { meta, content }));
-    }
-    all.sort_by(|(a, _), (b, _)| a.split('/').cmp(b.split('/')));
-    Ok(all)
+/// The collection of a resource, which must be the last that is open, and its own name.
+fn parent_of<'p, 'f>(path: &'p str, open: Option<&'f Folder>) -> Result<(&'f Folder, &'p str), Stop> {
+    let wrong = |what: &str| Failure::Damaged(format!("{WEBDAV}{path}: {what}"));
+    let (parent, name) = path.rsplit_once('/').ok_or_else(|| wrong("it belongs to no box"))?;
+    let folder = open.filter(|folder| folder.path == parent).ok_or_else(|| wrong("its collection is missing"))?;
+    Segment::new(name).map_err(|e| wrong(&e.to_string()))?;
+    Ok((folder, name))
 }
 
 impl Store<'_> {
-    fn work(&self, sender: &SyncSender<Result<Vec<Stored>, Failure>>) {
+    fn work(&self, waiting: &Mutex<Receiver<Batch>>, outcomes: &Sender<Outcome>) {
         loop {
-            let first = self.next.fetch_add(BATCH, Ordering::Relaxed);
-            if first >= self.files.len() {
-                return;
-            }
-            let last = self.files.len().min(first + BATCH);
-            let batch: Result<Vec<Stored>, Failure> = (first..last).map(|at| self.file(at)).collect();
-            let failed = batch.is_err();
-            if sender.send(batch).is_err() || failed {
+            let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(batch) = next else { return };
+            let stored = batch.into_iter().map(|task| self.file(task)).collect();
+            if outcomes.send(stored).is_err() {
                 return;
             }
         }
     }
 
-    fn file(&self, at: usize) -> Result<Stored, Failure> {
+    fn file(&self, task: Task) -> Result<Stored, Failure> {
         if self.progress.is_stopping() {
             return Err(IMPORT_STOPPED);
         }
-        let (Entries { meta, content }, path) = &self.files[at];
-        let content = content.ok_or(Failure::Unknown)?;
-        let (entry, described) = (&self.source.entries()[content], &self.source.entries()[*meta]);
-        let read = Meta::parse(&self.source.read(*meta, META_BYTES)?, &described.shown_name(), self.roles)?;
-        if read.row_kind() != Some(Kind::File) {
-            return Err(Failure::Damaged(format!("{}: it describes no file", described.shown_name())));
+        let shown = || task.meta.entry.shown_name();
+        let read = self.source.read_entry(&task.meta.entry, META_BYTES)?;
+        let meta = Meta::parse(&read, &shown(), self.roles)?;
+        if meta.row_kind() != Some(Kind::File) {
+            return Err(Failure::Damaged(format!("{}: it describes no file", shown())));
         }
-        if read.size >= 0 && read.size as u64 != entry.size {
-            return Err(Failure::Damaged(format!("{}: the content has another length", described.shown_name())));
+        if meta.size >= 0 && meta.size as u64 != task.content.size {
+            return Err(Failure::Damaged(format!("{}: the content has another length", shown())));
         }
-        let identity = store(self.source, self.tree, content, path)?;
-        self.progress.add(self.source.weight_of(content) + self.source.weight_of(*meta));
-        Ok(Stored { at, meta: read, identity, crc: entry.crc })
+        let identity = store(self.source, self.tree, &task.content, &task.disk)?;
+        self.progress.add(task.content.size + task.meta.entry.size, 2);
+        Ok(Stored { task, meta, identity })
     }
 }
 
 /// Writes the content of an entry to a new file.
-pub(super) fn store(source: &SnapshotSource, tree: &NewTree, at: usize, path: &str) -> Result<Identity, Failure> {
-    let entry = &source.entries()[at];
-    let whole = if entry.size <= WHOLE { Some(source.read(at, WHOLE)?) } else { None };
+pub(super) fn store(source: &SnapshotSource, tree: &NewTree, entry: &Entry, path: &str) -> Result<Identity, Failure> {
+    let whole = if entry.size <= WHOLE { Some(source.read_entry(entry, WHOLE)?) } else { None };
     let failed = |e| Failure::machine("import file")(e);
     let mut file = tree.create(path).map_err(failed)?;
     match whole {
         Some(bytes) if bytes.is_empty() => {}
         Some(bytes) => file.write(&bytes).map_err(failed)?,
-        None => stream(source, at, &mut file)?,
+        None => stream(source, entry, &mut file)?,
     }
     file.finish().map_err(failed)
 }
 
-fn stream(source: &SnapshotSource, at: usize, file: &mut NewFile<'_>) -> Result<(), Failure> {
-    let mut reader = source.archive().open_entry(&source.entries()[at]).map_err(Failure::archive)?;
+fn stream(source: &SnapshotSource, entry: &Entry, file: &mut NewFile<'_>) -> Result<(), Failure> {
+    let mut reader = entry.open(source.file()).map_err(Failure::archive)?;
     let mut buffer = vec![0; BUFFER];
     loop {
         let mut filled = 0;

@@ -8,23 +8,21 @@ use std::io::{BufRead, BufReader, Read};
 
 use serde_json::Value;
 
-use crate::archive::{Archive, Entry, EntryKind, Limits};
+use super::index::{self, Fixed, Index, Indexed, NewSpool, Resources, Stopped, key};
+use crate::archive::{Directory, Entry, Limits};
 use crate::snapshot::failure::Failure;
 use crate::snapshot::{
     CELL, EXPORT_VERSION, LISTS, MANIFEST, ODATA, OWN, OWN_CELL, OWN_ENTRIES, OWN_LOG, OWN_VERSION, WEBDAV, list_entry,
 };
 use crate::storage::log::{CURRENT, is_archived_name};
+use crate::storage::sorted::{Records, Sorted, Sorter};
 
-/// What opening may cost. Snapshots are the unit's own files, so they may be larger than bars.
-const LIMITS: Limits = Limits { entries: 8_000_000, directory_bytes: 2 << 30 };
 /// The largest manifest, in bytes.
 const MANIFEST_BYTES: u64 = 1 << 20;
 /// The longest line of the list of entries, in bytes.
 const LINE: u64 = 1 << 20;
 /// Bytes of that list that are read at once.
 const READ: usize = 256 << 10;
-/// What an entry counts besides its bytes, when progress is told.
-const ENTRY_WEIGHT: u64 = 4096;
 
 /// What this server added about the cell.
 #[derive(Debug, serde::Deserialize)]
@@ -38,10 +36,10 @@ pub(super) struct Own {
 /// An open snapshot file that is worth trying.
 #[derive(Debug)]
 pub struct SnapshotSource {
-    archive: Archive<File>,
+    file: File,
+    fixed: Fixed,
+    index: Index,
     own: Option<Own>,
-    /// By entry: the number and the stamp of the resource it describes; 0 for none.
-    notes: Vec<(i64, i64)>,
     /// Names of lists that are not as this server wrote them.
     changed: Vec<String>,
 }
@@ -63,29 +61,44 @@ fn damaged(text: String) -> Failure {
 }
 
 impl SnapshotSource {
-    /// Opens a file and checks all that can be told without reading its content. Blocks.
-    pub fn open(file: File) -> Result<Self, Failure> {
-        let archive = Archive::open(file, LIMITS).map_err(Failure::archive)?;
-        if let Some(name) = archive.duplicates().first() {
-            return Err(damaged(format!("entry {name} is there twice")));
+    /// Opens a file and checks all that can be told without reading its content. What is sorted on the way lies in spools. Blocks.
+    pub(crate) fn open(file: File, spool: NewSpool<'_>) -> Result<Self, Failure> {
+        Self::read(file, spool).map_err(|Stopped(failure)| failure)
+    }
+
+    fn read(file: File, spool: NewSpool<'_>) -> Result<Self, Stopped> {
+        let sorted = index::read(&file, spool)?;
+        let head = Head { file: &file, fixed: Index::fixed(&sorted)? };
+        head.check_manifest()?;
+        head.check_structure()?;
+        if !head.names_any(OWN) {
+            let index = Index::merge(&sorted, spool, |_, _| Ok((0, 0)))?;
+            let fixed = head.fixed;
+            return Ok(Self { file, fixed, index, own: None, changed: Vec::new() });
         }
-        for entry in archive.entries() {
-            let name = entry.name().map_err(Failure::archive)?;
-            if !matches!(entry.kind, EntryKind::File | EntryKind::Directory) {
-                return Err(damaged(format!("entry {} is no file", entry.shown_name())));
-            }
-            if name.ends_with('/') && entry.size > 0 {
-                return Err(damaged(format!("entry {} is a directory with content", entry.shown_name())));
-            }
-        }
-        let notes = vec![(0, 0); archive.entries().len()];
-        let mut source = Self { archive, own: None, notes, changed: Vec::new() };
-        source.check_manifest()?;
-        source.check_structure()?;
-        if source.names_any(OWN) {
-            source.check_entries()?;
-        }
-        Ok(source)
+        let (index, own, changed) = head.check_entries(&sorted, spool)?;
+        let fixed = head.fixed;
+        Ok(Self { file, fixed, index, own: Some(own), changed })
+    }
+}
+
+/// What stands at known places, enough to check the rest.
+struct Head<'f> {
+    file: &'f File,
+    fixed: Fixed,
+}
+
+impl Head<'_> {
+    fn entry(&self, name: &str) -> Option<&Indexed> {
+        self.fixed.get(name)
+    }
+
+    fn find(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
+        find(self.file, &self.fixed, name, limit)
+    }
+
+    fn names_any(&self, prefix: &str) -> bool {
+        names_any(&self.fixed, prefix)
     }
 
     fn check_manifest(&self) -> Result<(), Failure> {
@@ -100,85 +113,86 @@ impl SnapshotSource {
 
     fn check_structure(&self) -> Result<(), Failure> {
         let lists = LISTS.iter().map(|list| list_entry(list));
-        let missing = std::iter::once(CELL.to_owned()).chain(lists).find(|name| self.archive.find(name).is_none());
+        let missing = std::iter::once(CELL.to_owned()).chain(lists).find(|name| self.entry(name).is_none());
         missing.map_or(Ok(()), |name| Err(Failure::Missing(name)))
     }
 
     /// Compares the directory of the archive with the list of entries.
-    fn check_entries(&mut self) -> Result<(), Failure> {
+    fn check_entries(&self, sorted: &Sorted, spool: NewSpool<'_>) -> Result<(Index, Own, Vec<String>), Stopped> {
         let cell = self.find(OWN_CELL, MANIFEST_BYTES)?.ok_or_else(|| Failure::Missing(OWN_CELL.to_owned()))?;
         let own: Own = serde_json::from_slice(&cell).map_err(|_| damaged(format!("{OWN_CELL} cannot be read")))?;
         if own.format != OWN_VERSION {
-            return Err(Failure::Unsupported(format!("{OWN} of format {}", own.format)));
+            return Err(Failure::Unsupported(format!("{OWN} of format {}", own.format)).into());
         }
-        let list = self.archive.find(OWN_ENTRIES).ok_or_else(|| Failure::Missing(OWN_ENTRIES.to_owned()))?.clone();
-        let (mut listed, mut notes, mut changed) = (0, vec![(0, 0); self.entries().len()], Vec::new());
-        let mut lines = BufReader::with_capacity(READ, self.archive.open_entry(&list).map_err(Failure::archive)?);
-        let mut line = Vec::new();
+        let list = self.list(spool)?;
+        let mut lines = Lines::new(&list)?;
+        let mut changed = Vec::new();
+        let index = Index::merge(sorted, spool, |key, found| match lines.take(key)? {
+            Some(line) => {
+                if self.check_entry(&line, found)? {
+                    Ok((line.id, line.stamp))
+                } else {
+                    changed.push(line.name);
+                    Ok((0, 0))
+                }
+            }
+            None if is_covered(&found.name) && !found.name.ends_with('/') => {
+                Err(damaged(format!("entry {} is not in {OWN_ENTRIES}", found.entry.shown_name())).into())
+            }
+            None => Ok((0, 0)),
+        })?;
+        lines.end()?;
+        Ok((index, own, changed))
+    }
+
+    /// The list of entries in the order of the index.
+    fn list(&self, spool: NewSpool<'_>) -> Result<Sorted, Stopped> {
+        let list = self.entry(OWN_ENTRIES).ok_or_else(|| Failure::Missing(OWN_ENTRIES.to_owned()))?;
+        let mut lines = BufReader::with_capacity(READ, list.entry.open(self.file)?);
+        let (mut sorter, mut line) = (Sorter::new(spool()?), Vec::new());
         loop {
             line.clear();
             let read = (&mut lines).take(LINE).read_until(b'\n', &mut line);
             if read.map_err(|e| damaged(format!("{OWN_ENTRIES}: {e}")))? == 0 {
-                break;
+                return Ok(sorter.finish()?);
             }
-            let line: Listed =
-                serde_json::from_slice(&line).map_err(|_| damaged(format!("{OWN_ENTRIES}: a line cannot be read")))?;
-            listed += usize::from(is_covered(&line.name));
-            match self.check_entry(&line)? {
-                Some(at) => notes[at] = (line.id, line.stamp),
-                None => changed.push(line.name),
-            }
+            sorter.push(&key(&parse(&line)?.name), &line)?;
         }
-        drop(lines);
-        (self.notes, self.changed) = (notes, changed);
-        let there = |e: &&Entry| e.name().is_ok_and(|name| is_covered(name) && !name.ends_with('/'));
-        if self.archive.entries().iter().filter(there).count() != listed {
-            return Err(damaged(format!("there are entries that are not in {OWN_ENTRIES}")));
-        }
-        self.own = Some(own);
-        Ok(())
     }
 
-    /// Compares an entry with its line; tells where it is, or nothing if it is a document that has been changed.
-    fn check_entry(&self, line: &Listed) -> Result<Option<usize>, Failure> {
-        let Some(at) = self.archive.position(&line.name) else { return Err(Failure::Missing(line.name.clone())) };
+    /// Compares an entry with its line; false if it is a document that has been changed.
+    fn check_entry(&self, line: &Listed, found: &Indexed) -> Result<bool, Failure> {
         let crc =
             u32::from_str_radix(&line.crc, 16).map_err(|_| damaged(format!("{OWN_ENTRIES}: a wrong checksum")))?;
-        let entry = &self.archive.entries()[at];
+        let entry = &found.entry;
         let same = (entry.size, entry.crc) == (line.size, crc);
         if line.name.starts_with(ODATA) {
-            return Ok(if same || self.is_same_text(at, crc)? { Some(at) } else { None });
+            return Ok(same || self.is_same_text(entry, crc)?);
         }
-        if same {
-            Ok(Some(at))
-        } else {
-            Err(damaged(format!("entry {} does not have its checksum", entry.shown_name())))
-        }
+        if same { Ok(true) } else { Err(damaged(format!("entry {} does not have its checksum", entry.shown_name()))) }
     }
 
     /// Whether a list differs in its line ends alone.
-    fn is_same_text(&self, at: usize, crc: u32) -> Result<bool, Failure> {
-        let mut bytes = self.read(at, super::DOCUMENT)?;
+    fn is_same_text(&self, entry: &Entry, crc: u32) -> Result<bool, Failure> {
+        let mut bytes = entry.read(self.file, super::DOCUMENT).map_err(Failure::archive)?;
         // JSON has no raw carriage returns but at the ends of lines.
         bytes.retain(|&b| b != b'\r');
         Ok(crc32fast::hash(&bytes) == crc)
     }
+}
 
+impl SnapshotSource {
     pub(super) fn own(&self) -> Option<&Own> {
         self.own.as_ref()
     }
 
-    pub(super) fn entries(&self) -> &[Entry] {
-        self.archive.entries()
+    pub(super) fn file(&self) -> &File {
+        &self.file
     }
 
-    pub(super) fn archive(&self) -> &Archive<File> {
-        &self.archive
-    }
-
-    /// The number and the stamp of the resource that an entry describes, as this server has written them.
-    pub(super) fn note(&self, at: usize) -> Option<(i64, i64)> {
-        Some(self.notes[at]).filter(|(id, _)| *id > 0)
+    /// The entries of resources, in the order in which they are restored.
+    pub(super) fn resources(&self) -> Result<Resources<'_>, Failure> {
+        self.index.resources().map_err(|Stopped(failure)| failure)
     }
 
     /// Whether a list is as this server wrote it, but for its line ends.
@@ -186,33 +200,29 @@ impl SnapshotSource {
         self.own.is_some() && !self.changed.iter().any(|changed| changed == name)
     }
 
+    /// Whether an entry that is no resource is below a folder.
     pub(super) fn names_any(&self, prefix: &str) -> bool {
-        self.entries().iter().any(|e| e.name().is_ok_and(|name| name.starts_with(prefix) && name != prefix))
+        names_any(&self.fixed, prefix)
     }
 
-    /// The content of an entry of at most `limit` bytes, if there is one of that name.
+    /// The content of an entry of at most `limit` bytes that is no resource, if there is one of that name.
     pub(super) fn find(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
-        self.archive.position(name).map(|at| self.read(at, limit)).transpose()
+        find(&self.file, &self.fixed, name, limit)
     }
 
-    pub(super) fn read(&self, at: usize, limit: u64) -> Result<Vec<u8>, Failure> {
-        self.archive.read_entry(&self.entries()[at], limit).map_err(Failure::archive)
+    pub(super) fn read_entry(&self, entry: &Entry, limit: u64) -> Result<Vec<u8>, Failure> {
+        entry.read(&self.file, limit).map_err(Failure::archive)
     }
 
-    /// How much there is to do: bytes, and something for each entry.
-    pub(super) fn weight(&self) -> u64 {
-        (0..self.entries().len()).map(|at| self.weight_of(at)).sum()
-    }
-
-    pub(super) fn weight_of(&self, at: usize) -> u64 {
-        self.entries()[at].size + ENTRY_WEIGHT
+    /// How much there is to do: bytes and entries.
+    pub(super) fn weight(&self) -> (u64, u64) {
+        (self.index.bytes, self.index.entries)
     }
 
     /// The files of the event log: entries, and where they belong.
-    pub(super) fn logs(&self) -> Result<Vec<(usize, String)>, Failure> {
+    pub(super) fn logs(&self) -> Result<Vec<(Entry, String)>, Failure> {
         let mut logs = Vec::new();
-        for (at, entry) in self.entries().iter().enumerate() {
-            let name = entry.name().map_err(Failure::archive)?;
+        for (name, found) in &self.fixed {
             let Some(path) = name.strip_prefix(OWN_LOG).filter(|path| !path.is_empty() && !path.ends_with('/')) else {
                 continue;
             };
@@ -222,12 +232,82 @@ impl SnapshotSource {
                 _ => false,
             };
             if !known {
-                return Err(damaged(format!("entry {} is no event log", entry.shown_name())));
+                return Err(damaged(format!("entry {} is no event log", found.entry.shown_name())));
             }
-            logs.push((at, format!("log/{path}")));
+            logs.push((found.entry.clone(), format!("log/{path}")));
         }
         Ok(logs)
     }
+}
+
+fn find(file: &File, fixed: &Fixed, name: &str, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
+    fixed.get(name).map(|found| found.entry.read(file, limit).map_err(Failure::archive)).transpose()
+}
+
+fn names_any(fixed: &Fixed, prefix: &str) -> bool {
+    fixed.keys().any(|name| name.starts_with(prefix) && name != prefix)
+}
+
+fn parse(line: &[u8]) -> Result<Listed, Failure> {
+    serde_json::from_slice(line).map_err(|_| damaged(format!("{OWN_ENTRIES}: a line cannot be read")))
+}
+
+/// The lines of the list of entries, each taken by the entry that it is about.
+struct Lines<'s> {
+    records: Records<'s>,
+    next: Option<(Vec<u8>, Listed)>,
+}
+
+impl<'s> Lines<'s> {
+    fn new(list: &'s Sorted) -> Result<Self, Stopped> {
+        let mut lines = Self { records: list.records()?, next: None };
+        lines.advance()?;
+        Ok(lines)
+    }
+
+    fn advance(&mut self) -> Result<(), Stopped> {
+        self.next = match self.records.take()? {
+            Some((key, line)) => Some((key.to_vec(), parse(line)?)),
+            None => None,
+        };
+        Ok(())
+    }
+
+    /// The line of the entry with that key; what should have come before it is missing.
+    fn take(&mut self, key: &[u8]) -> Result<Option<Listed>, Stopped> {
+        match &self.next {
+            Some((next, line)) if next.as_slice() < key => Err(Failure::Missing(line.name.clone()).into()),
+            Some((next, _)) if next == key => {
+                let line = self.next.take().map(|(_, line)| line);
+                self.advance()?;
+                Ok(line)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn end(self) -> Result<(), Failure> {
+        self.next.map_or(Ok(()), |(_, line)| Err(Failure::Missing(line.name)))
+    }
+}
+
+/// The name of the cell that a snapshot file was made of.
+pub(super) fn named_cell(file: &File) -> Result<String, Failure> {
+    let directory = Directory::find(file).map_err(Failure::archive)?;
+    let (mut found, mut headers) = (None, directory.headers(file));
+    let read = directory.each(file, Limits { entries: u64::MAX, directory_bytes: u64::MAX }, |mut entry, raw| {
+        if found.is_none() && raw == CELL.as_bytes() {
+            headers.check(&mut entry, raw)?;
+            found = Some(entry);
+        }
+        Ok(())
+    });
+    read.map_err(Failure::archive)?;
+    let entry = found.ok_or_else(|| Failure::Missing(CELL.to_owned()))?;
+    let bytes = entry.read(file, MANIFEST_BYTES).map_err(Failure::archive)?;
+    let cell: Value = serde_json::from_slice(&bytes).map_err(|_| damaged(format!("{CELL} cannot be read")))?;
+    let name = cell["_source"]["s"]["Name"].as_str();
+    name.map(str::to_owned).ok_or_else(|| damaged(format!("{CELL} names no cell")))
 }
 
 /// Whether an entry must be in the list.

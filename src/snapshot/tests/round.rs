@@ -169,7 +169,7 @@ fn writes_go_on_and_the_file_is_one_moment() {
             _ => {}
         }
     }
-    let progress = crate::snapshot::export::Progress::default();
+    let progress = crate::snapshot::progress::Progress::default();
     let staged = crate::snapshot::export::pack(&cell, &of, &moment, &progress).expect("packed");
     assert_eq!(progress.percent(), 100);
     drop(moment);
@@ -250,4 +250,74 @@ fn a_full_queue_is_told_in_the_error_file() {
     }
     assert_eq!(zips + errors, names.len());
     assert!(zips > 0 && errors > 0, "{zips} files, {errors} errors");
+}
+
+#[test]
+fn entries_may_come_in_any_order() {
+    let w = World::new();
+    w.fill();
+    let before = w.portrait();
+    let mut all = entries(&w.export("a"));
+    all.reverse();
+    w.put("box1", "new", "a/b", b"goes again");
+    assert_eq!(w.import(&archive(&all)), Ok(()));
+    assert_eq!(w.portrait(), before, "backwards");
+    all.sort_by_key(|(name, bytes)| (crc32fast::hash(name.as_bytes()), bytes.len()));
+    assert_eq!(w.import(&archive(&all)), Ok(()));
+    assert_eq!(w.portrait(), before, "shuffled");
+    let twice = all.iter().find(|(name, _)| name.ends_with("a.txt/content")).expect("an entry").clone();
+    all.push(twice);
+    // What makes archives here writes no name twice: another one, as long, becomes the same.
+    let last = all.last_mut().expect("an entry");
+    last.0 = last.0.replace("a.txt/content", "@.txt/content");
+    let name = last.0.clone();
+    let mut bytes = archive(&all);
+    let (from, to) = (name.as_bytes(), name.replace("@.txt/content", "a.txt/content"));
+    while let Some(at) = bytes.windows(from.len()).position(|w| w == from) {
+        bytes[at..at + from.len()].copy_from_slice(to.as_bytes());
+    }
+    assert_eq!(w.import(&bytes), Err("PR400-MC-0009".to_owned()));
+    assert_eq!(w.portrait(), before, "twice");
+}
+
+#[test]
+fn holes_stay_holes() {
+    use std::os::unix::fs::MetadataExt;
+    let w = World::new();
+    let mut bytes = vec![0; 12 << 20];
+    bytes[5 << 20..(5 << 20) + 5].copy_from_slice(b"alive");
+    w.put("__", "sparse", "a/b", &bytes);
+    w.put("__", "empty inside", "a/b", &vec![0; 1 << 20]);
+    w.export("a");
+    w.begin_import("a").expect("begun");
+    assert_eq!(w.wait(TransferKind::Import), Status::Ready);
+    let path = w.cell().path().join("boxes/__/sparse");
+    assert!(std::fs::read(&path).expect("the file") == bytes);
+    let on_disk = std::fs::metadata(&path).expect("the file").blocks() * 512;
+    assert!(on_disk < 1 << 20, "{on_disk} bytes on disk");
+    let short = std::fs::metadata(w.cell().path().join("boxes/__/empty inside")).expect("the file");
+    assert_eq!((short.len(), short.blocks()), (1 << 20, 0));
+}
+
+#[test]
+fn a_cancelled_job_leaves_nothing() {
+    let w = World::new();
+    w.export("a");
+    w.put("__", "large", "a/b", &noise(30 << 20));
+    for name in ["b", "c", "d", "e"] {
+        w.begin_export(name).expect("begun");
+        assert!(w.transfers.cancel(&w.cell(), TransferKind::Export));
+        assert_eq!(w.wait(TransferKind::Export), Status::Ready);
+        assert!(w.snapshot(&format!("{name}.error")).is_none());
+    }
+    assert!(["b", "c", "d", "e"].iter().any(|name| w.snapshot(&format!("{name}.zip")).is_none()), "none was met");
+    w.export("large");
+    let before = w.portrait();
+    for _ in 0..4 {
+        w.begin_import("large").expect("begun");
+        assert!(w.transfers.cancel(&w.cell(), TransferKind::Import));
+        assert_eq!(w.wait(TransferKind::Import), Status::Ready, "an import that was cancelled has not failed");
+        assert_eq!(w.portrait(), before);
+    }
+    assert!(!w.transfers.cancel(&w.cell(), TransferKind::Import), "nothing runs");
 }

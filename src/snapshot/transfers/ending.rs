@@ -6,7 +6,7 @@ use super::Job;
 use crate::base::path::{NewName, Segment};
 use crate::snapshot::failure::Failure;
 use crate::storage::area::StagedSnapshot;
-use crate::storage::operation::area::{EndExport, FailImport};
+use crate::storage::operation::area::{EndExport, FailImport, ForgetTransfer};
 use crate::storage::{Error, Result};
 
 /// Attempts to leave an outcome; the pause doubles each time.
@@ -21,6 +21,7 @@ impl Job {
         });
         match outcome {
             Ok(()) => self.publish(&self.cell, "cell.export", "__export"),
+            Err(_) if self.progress.is_cancelled() => self.forget(),
             Err(failure) => {
                 let cell = self.cell.name();
                 tracing::warn!(error = &failure as &dyn std::error::Error, cell, "an export has failed");
@@ -44,20 +45,7 @@ impl Job {
             file.write(document.as_bytes())?;
             self.publish_file(".error", "application/json", file.finish()?)
         };
-        let mut pause = PAUSE;
-        for attempt in 1..=ATTEMPTS {
-            match leave() {
-                // The cell was deleted, or another process has taken it: the row is ended when it is next opened.
-                Ok(()) | Err(Error::CellMissing | Error::Missing) => return,
-                Err(e) if attempt == ATTEMPTS => {
-                    tracing::error!(error = &e as &dyn std::error::Error, "the failure of an export is not told");
-                }
-                Err(_) => {
-                    std::thread::sleep(pause);
-                    pause *= 2;
-                }
-            }
-        }
+        insist("the failure of an export is not told", leave);
     }
 
     /// The new content is there already, or the cell says why it has the old one.
@@ -69,12 +57,22 @@ impl Job {
                 Ok(cell) => self.publish(&cell, "cell.import", "__import"),
                 Err(e) => tracing::warn!(error = &e as &dyn std::error::Error, cell = name, "cannot be opened"),
             },
+            Err(_) if self.progress.is_cancelled() => self.forget(),
             Err(failure) => {
                 tracing::warn!(error = &failure as &dyn std::error::Error, cell = name, "an import has failed");
                 self.fail_import(&failure);
             }
         }
         self.over();
+    }
+
+    /// Nothing is left of a job that somebody has cancelled.
+    fn forget(&self) {
+        let forget = || -> Result<()> {
+            let cell = self.transfers.unit.cell(self.cell.name())?;
+            cell.change(ForgetTransfer { transfer: self.transfer.clone() })
+        };
+        insist("that a job was cancelled is not written down", forget);
     }
 
     fn fail_import(&self, failure: &Failure) {
@@ -84,19 +82,7 @@ impl Job {
             let (transfer, progress) = (self.transfer.clone(), self.progress.percent());
             cell.change(FailImport { transfer, progress, message: failure.document() })
         };
-        let mut pause = PAUSE;
-        for attempt in 1..=ATTEMPTS {
-            match fail() {
-                Ok(()) => return,
-                Err(e) if attempt == ATTEMPTS => {
-                    tracing::error!(error = &e as &dyn std::error::Error, "the failure of an import is not told");
-                }
-                Err(_) => {
-                    std::thread::sleep(pause);
-                    pause *= 2;
-                }
-            }
-        }
+        insist("the failure of an import is not told", fail);
     }
 
     /// Makes place for the next job.
@@ -104,5 +90,21 @@ impl Job {
         let number = self.cell.number();
         drop(self.closed);
         self.transfers.release(number);
+    }
+}
+
+/// Tries to leave an outcome, again and again if it must be; `otherwise` is logged where it cannot be left.
+fn insist(otherwise: &'static str, leave: impl Fn() -> Result<()>) {
+    let mut pause = PAUSE;
+    for attempt in 1..=ATTEMPTS {
+        match leave() {
+            // The cell was deleted, or another process has taken it: the row is ended when it is next opened.
+            Ok(()) | Err(Error::CellMissing | Error::Missing) => return,
+            Err(e) if attempt == ATTEMPTS => tracing::error!(error = &e as &dyn std::error::Error, "{otherwise}"),
+            Err(_) => {
+                std::thread::sleep(pause);
+                pause *= 2;
+            }
+        }
     }
 }

@@ -283,6 +283,14 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// What a collection's row knows of its directory, with the number of its members as the rows have them.
+    pub fn set_folder(&self, id: ResourceId, ino: i64, mtime_ns: i64) -> Result<()> {
+        let query = "UPDATE resource SET ino=?2, dir_mtime_ns=?3, children=(SELECT COUNT(*) FROM resource AS member \
+                     WHERE member.parent=?1) WHERE id=?1";
+        self.run("describe a folder", query, params![id, ino, mtime_ns])?;
+        Ok(())
+    }
+
     pub fn set_flags(&self, id: ResourceId, flags: i64) -> Result<()> {
         self.run("set flags", "UPDATE resource SET flags=?2, seq=?3 WHERE id=?1", params![id, flags, self.seq()])?;
         Ok(())

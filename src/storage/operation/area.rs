@@ -247,6 +247,24 @@ impl Operation for EndExport {
     }
 }
 
+/// Forgets a transfer of which nothing is to be left.
+#[derive(Debug)]
+pub struct ForgetTransfer {
+    pub transfer: Transfer,
+}
+
+impl Operation for ForgetTransfer {
+    type Output = ();
+
+    fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<()>> {
+        let known = ctx.tx.transfer(self.transfer.kind)?.is_some_and(|t| t.id == self.transfer.id);
+        if known {
+            ctx.tx.remove_transfer(self.transfer.kind)?;
+        }
+        Ok(Decision::rows(()))
+    }
+}
+
 /// Says that an import has failed, until the next one.
 #[derive(Debug)]
 pub struct FailImport {

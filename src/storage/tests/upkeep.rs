@@ -134,6 +134,20 @@ fn a_cell_that_cannot_be_opened_keeps_no_unit_closed() {
 }
 
 #[test]
+fn a_cell_is_busy_until_its_last_job_has_ended() {
+    let w = World::new();
+    let number = w.cell().number();
+    let index = || {
+        let conn = rusqlite::Connection::open(w.dir.path().join("unit/unit.db")).expect("opened");
+        conn.query_row("SELECT busy FROM cell WHERE number=?1", [number], |r| r.get::<_, i64>(0)).expect("a row")
+    };
+    for (busy, jobs) in [(true, 1), (true, 2), (false, 1), (false, 0), (false, 0)] {
+        w.unit.set_busy(number, busy).expect("marked");
+        assert_eq!(index(), jobs);
+    }
+}
+
+#[test]
 fn a_failed_sync_leaves_no_old_change_pending_behind_newer_ones() {
     let plan = Arc::new(FaultPlan::default());
     let w = World::new().reopen(Some(plan.clone()));

@@ -160,9 +160,18 @@ impl Index {
         Ok(())
     }
 
-    pub(super) fn set_busy(&mut self, number: i64, busy: bool) -> Result<()> {
+    /// Changes the number of running jobs of a cell, in all processes.
+    pub(super) fn count_busy(&mut self, number: i64, change: i64) -> Result<()> {
         self.conn
-            .execute("UPDATE cell SET busy=?2 WHERE number=?1", params![number, busy])
+            .execute("UPDATE cell SET busy=MAX(busy+?2, 0) WHERE number=?1", params![number, change])
+            .map_err(Error::database("mark a cell"))?;
+        Ok(())
+    }
+
+    /// Says that a cell was looked at: what ran there and did not end has been ended.
+    pub(super) fn forget_busy(&mut self, number: i64) -> Result<()> {
+        self.conn
+            .execute("UPDATE cell SET busy=0 WHERE number=?1", [number])
             .map_err(Error::database("mark a cell"))?;
         Ok(())
     }

@@ -6,10 +6,13 @@ use super::creation::build_cell;
 use super::{CellRecord, Unit, discard, locked, open_directory};
 use crate::base::{clock, id};
 use crate::storage::error::{Error, Result};
-use crate::storage::rebuild::NewCell;
+use crate::storage::holders::Holder;
+use crate::storage::rebuild::{AllFolders, NewCell};
 
 /// How often another process that has the cell open is looked for.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How often it is asked who that is.
+const LOOK: Duration = Duration::from_millis(500);
 
 impl Unit {
     /// Begins a cell that is to take the place of another; it has that one's identifier and an empty main box. It is removed
@@ -26,22 +29,33 @@ impl Unit {
 
     /// Lets a new cell take the place of the one of this record. Its snapshot area and its own limit stay, with `keep_log` its
     /// event log too. Other processes that have the cell open have `patience` to let go, else the error is `InUse` and all
-    /// is as before. `folders` are the directories that were made in the new one.
+    /// is as before; `wait` is told who they are, as far as that can be known, and whether it returns true decides if they are
+    /// waited for any longer. `folders` are the directories that were made in the new one.
     pub fn swap_cell(
         &self,
         record: &CellRecord,
         mut new: NewCell,
-        folders: &[String],
+        folders: &AllFolders,
         keep_log: bool,
         patience: Duration,
+        mut wait: impl FnMut(Vec<Holder>) -> bool,
     ) -> Result<()> {
         // Nearly everything is made durable while the old cell is still in use.
         new.settle()?;
         let _turn = Turn::begin(self, record.number);
         let deadline = Instant::now() + patience;
+        let mut look = Instant::now();
         let alone = loop {
             match self.close_for_good(record) {
-                Err(Error::InUse) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+                Err(Error::InUse) if Instant::now() < deadline => {
+                    if Instant::now() >= look {
+                        if !wait(self.lease.holders(record.number)) {
+                            return Err(Error::InUse);
+                        }
+                        look = Instant::now() + LOOK;
+                    }
+                    std::thread::sleep(PAUSE);
+                }
                 other => break other?,
             }
         };

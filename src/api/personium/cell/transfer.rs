@@ -1,6 +1,7 @@
 //! `{cell}__export` and `{cell}__import`: beginning a job, and asking how it stands.
 //!
-//! That a job runs already is said before anybody is asked who he is, as the reference does.
+//! That a job runs already is said before anybody is asked who he is, as the reference does. What the reference does not have:
+//! `Level` in the body of an export, `?detail` of a status, and `POST …?cancel`.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::base::clock;
 use crate::domain::access::Place;
 use crate::snapshot::export::ExportOf;
 use crate::snapshot::failure::Failure;
-use crate::snapshot::transfers::{Asked, Refused, Status, Transfers};
+use crate::snapshot::transfers::{Asked, Detail, Refused, Status, Transfers};
 use crate::storage::Cell;
 use crate::storage::database::area::TransferKind;
 use crate::storage::unit::CellRecord;
@@ -26,6 +27,8 @@ const ALLOWED: &str = "OPTIONS, GET, POST";
 
 /// The form of a name, as it is told to clients.
 const NAME: &str = "^[a-zA-Z0-9-_]{1,192}$";
+/// The same of a level.
+const LEVEL: &str = "^[1-9]$";
 
 /// Answers a request for the exports or imports of a cell.
 pub async fn route(app: &App, request: Request) -> Result<Response, Problem> {
@@ -64,11 +67,23 @@ impl Endpoint<'_> {
             "GET" | "HEAD" => {
                 self.call.permit(Place::Transfer)?;
                 let status = self.transfers.status(&*self.call.open()?, self.kind);
-                Ok(response::json(StatusCode::OK, &document(self.kind, &status.map_err(|e| self.call.failed(e))?)?))
+                let status = status.map_err(|e| self.call.failed(e))?;
+                Ok(response::json(StatusCode::OK, &document(self.kind, &status, self.asks("detail"))?))
+            }
+            "POST" if self.asks("cancel") => {
+                self.call.permit(Place::Transfer)?;
+                self.transfers.cancel(&*self.call.open()?, self.kind);
+                Ok(response::empty(StatusCode::NO_CONTENT))
             }
             "POST" => self.begin(&record),
             _ => Err(Call::not_allowed(ALLOWED)),
         }
+    }
+
+    /// Whether the query has a word.
+    fn asks(&self, word: &str) -> bool {
+        let query = self.call.query.as_deref().unwrap_or_default();
+        query.split('&').any(|part| part.split_once('=').map_or(part, |(name, _)| name) == word)
     }
 
     fn begin(self, record: &CellRecord) -> Result<Response, Problem> {
@@ -77,13 +92,13 @@ impl Endpoint<'_> {
             return Err(busy(other));
         }
         self.call.permit(Place::Transfer)?;
-        let name = name(&self.call.body, self.kind)?;
+        let Wanted { name, level } = wanted(&self.call.body, self.kind)?;
         let url = self.call.base_url();
         let asked = Asked { request_key: self.key.clone(), cell_url: url.clone() };
         let begun = match self.kind {
             TransferKind::Export => {
                 let name = name.unwrap_or_else(|| format!("{}_{}", record.name, clock::compact(clock::now_ms())));
-                let level = self.transfers.level();
+                let level = level.unwrap_or_else(|| self.transfers.level());
                 let of = ExportOf { record: record.clone(), unit_url: self.call.asked.unit(), level };
                 self.transfers.export(cell, &name, of, asked).map_err(|e| self.refused(e, &name))
             }
@@ -132,24 +147,38 @@ fn problem_of(failure: &Failure) -> Problem {
     }
 }
 
-/// The name in the body of a request; none where an export shall get one. The type of the body does not matter.
-fn name(body: &[u8], kind: TransferKind) -> Result<Option<String>, Problem> {
+/// What the body of a request says.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Wanted {
+    /// None where an export shall get one.
+    name: Option<String>,
+    level: Option<u32>,
+}
+
+/// Reads the body of a request. Its type does not matter.
+fn wanted(body: &[u8], kind: TransferKind) -> Result<Wanted, Problem> {
     if body.is_empty() && kind == TransferKind::Export {
-        return Ok(None);
+        return Ok(Wanted::default());
     }
     let broken = || Problem::new(Code::JsonParse).with(String::from_utf8_lossy(body));
     let Ok(Value::Object(document)) = serde_json::from_slice::<Value>(body) else { return Err(broken()) };
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    match document.get("Name") {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(name)) if (1..=192).contains(&name.len()) && name.bytes().all(plain) => {
-            Ok(Some(name.clone()))
-        }
-        Some(_) => Err(Problem::new(Code::FieldFormat).with("Name").with(NAME)),
-    }
+    let name = match document.get("Name") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(name)) if (1..=192).contains(&name.len()) && name.bytes().all(plain) => Some(name.clone()),
+        Some(_) => return Err(Problem::new(Code::FieldFormat).with("Name").with(NAME)),
+    };
+    let level = match document.get("Level").filter(|_| kind == TransferKind::Export) {
+        None | Some(Value::Null) => None,
+        Some(level) => match level.as_u64() {
+            Some(level @ 1..=9) => Some(level as u32),
+            _ => return Err(Problem::new(Code::FieldFormat).with("Level").with(LEVEL)),
+        },
+    };
+    Ok(Wanted { name, level })
 }
 
-fn document(kind: TransferKind, status: &Status) -> Result<Value, Problem> {
+fn document(kind: TransferKind, status: &Status, detailed: bool) -> Result<Value, Problem> {
     let (running, key) = match kind {
         TransferKind::Export => ("exportation in progress", "exportation_name"),
         TransferKind::Import => ("importation in progress", "importation_name"),
@@ -157,7 +186,17 @@ fn document(kind: TransferKind, status: &Status) -> Result<Value, Problem> {
     let told = |status: &str, started_ms: &i64, progress: &i64, name: &str| json!({ "status": status, "started_at": clock::iso_ms(*started_ms), "progress": format!("{progress}%"), key: name });
     Ok(match status {
         Status::Ready => json!({ "status": "ready" }),
-        Status::Running { name, started_ms, progress } => told(running, started_ms, progress, name),
+        Status::Running { name, started_ms, progress, detail } => {
+            let mut document = told(running, started_ms, progress, name);
+            if let Some(detail) = detail.as_ref().filter(|_| detailed) {
+                let Detail { bytes, bytes_total, entries, entries_total, waiting_for } = detail;
+                document["detail"] = json!({
+                    "bytes": bytes, "bytes_total": bytes_total, "entries": entries, "entries_total": entries_total,
+                    "waiting_for": waiting_for,
+                });
+            }
+            document
+        }
         Status::Failed { name, started_ms, progress, message } => {
             let mut document = told("import failed", started_ms, progress, name);
             document["message"] = serde_json::from_str(message).map_err(Problem::internal)?;
@@ -172,7 +211,7 @@ mod tests {
 
     #[test]
     fn names_in_bodies() {
-        let export = |body: &str| name(body.as_bytes(), TransferKind::Export).map_err(|p| p.code());
+        let export = |body: &str| wanted(body.as_bytes(), TransferKind::Export).map(|w| w.name).map_err(|p| p.code());
         for none in ["", "{}", r#"{"Name":null}"#, r#"{"Other":1}"#] {
             assert_eq!(export(none), Ok(None), "{none}");
         }
@@ -186,6 +225,11 @@ mod tests {
         for broken in [" ", "{", "[]", "\"a\"", "1"] {
             assert_eq!(export(broken), Err(Code::JsonParse), "{broken}");
         }
-        assert_eq!(name(b"", TransferKind::Import).map_err(|p| p.code()), Err(Code::JsonParse));
+        assert_eq!(wanted(b"", TransferKind::Import).map_err(|p| p.code()), Err(Code::JsonParse));
+        let level = |body: &str| wanted(body.as_bytes(), TransferKind::Export).map(|w| w.level).map_err(|p| p.code());
+        assert_eq!((level("{}"), level(r#"{"Level":9}"#)), (Ok(None), Ok(Some(9))));
+        for wrong in [r#"{"Level":0}"#, r#"{"Level":10}"#, r#"{"Level":"6"}"#, r#"{"Level":1.5}"#] {
+            assert_eq!(level(wrong), Err(Code::FieldFormat), "{wrong}");
+        }
     }
 }

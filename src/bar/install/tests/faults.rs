@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::base::queue::Job as _;
 
 fn bar() -> Vec<u8> {
     Bar::v2(Some("https://app.example/"))

@@ -1,6 +1,7 @@
 //! What an installation leaves: files, rows, lines of the log.
 
 use super::*;
+use crate::base::queue::Job as _;
 use crate::storage::database::acl::Ace;
 
 const SCHEMA: &str = "https://app.example/";
