@@ -240,3 +240,24 @@ fn logins_beyond_what_can_be_hashed_are_429() {
     });
     assert!(statuses.contains(&429) && statuses.contains(&400), "{statuses:?}");
 }
+
+#[test]
+fn nobody_chooses_his_own_address() {
+    let world = World::new();
+    world.make("Account", &json!({ "Name": "a", "IPAddressRange": "192.0.2.0/24" })).expect(201);
+    let form = super::encoded(&[("grant_type", "password"), ("username", "a"), ("password", PASSWORD)]);
+    let from = |name: &str, value: &str, more: Option<&str>| {
+        let mut request = Request::new("POST", "/c/__token").header(name, value).body(form.clone());
+        if let Some(more) = more {
+            request = request.header("X-Override", more);
+        }
+        world.send(request).status
+    };
+    // A wrong address is a failure, so that each of them has another.
+    assert_eq!(from("X-Forwarded-For", "198.51.100.1", Some("X-Forwarded-For: 192.0.2.1")), 400);
+    assert_eq!(from("X-Forwarded-For", "198.51.100.2", Some("Forwarded: for=192.0.2.1")), 400);
+    assert_eq!(from("Forwarded", "for=192.0.2.1, for=198.51.100.3", None), 400);
+    assert_eq!(from("Forwarded", "for=192.0.2.1, for=198.51.100.4", Some("X-Forwarded-For: 192.0.2.1")), 400);
+    assert_eq!(from("Forwarded", "for=198.51.100.5, for=192.0.2.1", None), 200);
+    assert_eq!(from("X-Forwarded-For", "198.51.100.6, 192.0.2.2", None), 200);
+}
