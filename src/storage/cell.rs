@@ -22,6 +22,7 @@ use super::error::{Error, Result};
 use super::lease::Lease;
 use super::operation::boxes::AdoptBoxes;
 use super::operation::look::{Look, Refresh};
+use super::private;
 use super::tree;
 use super::writer::{self, Operation, Queue, Settler};
 use crate::base::clock;
@@ -230,6 +231,7 @@ impl Cell {
         if !lease.hold_open(number).map_err(Error::io("lock", "the cell"))? {
             return Err(Error::InUse);
         }
+        private::restrict_database(&path.join("cell.db"));
         let opened = Self::open_held(path, number, lease, disk, settler, limits, changes);
         if opened.is_err() {
             drop(lease.release_open(number));

@@ -32,6 +32,7 @@ use super::disk::Disk;
 use super::error::{Error, Result};
 use super::lease::Lease;
 use super::operation::boxes::AdoptBoxes;
+use super::private;
 use super::writer::Settler;
 use crate::base::{clock, id};
 
@@ -136,6 +137,9 @@ impl Unit {
             return Err(OpenError::Served(root.to_owned()));
         }
         let index = Index::open(&root.join("unit.db"))?;
+        for name in ["cells", "staging", "exports"] {
+            private::keep_strangers_out(&root.join(name));
+        }
         let root = root.canonicalize().map_err(Error::io("look at", shown(root)))?;
         let (settler, settling) = Settler::start()?;
         let changes = ChangeNumbers::open(&root);

@@ -24,6 +24,7 @@ mod layering;
 mod litmus;
 mod log;
 mod model;
+mod modes;
 mod protocol;
 mod snapshots;
 mod tls;
