@@ -21,6 +21,7 @@ pub mod known;
 pub mod lease;
 pub mod log;
 pub mod operation;
+mod private;
 mod reap;
 pub mod rebuild;
 mod reserve;

@@ -37,6 +37,8 @@ use crate::storage::database::cell_box::CellBox;
 use crate::storage::operation::install::{BeginInstall, Begun};
 use crate::storage::unit::Unit;
 
+/// In place of the number of a cell's installations: none may begin.
+const HELD: usize = usize::MAX;
 /// Installations that run at the same time; further ones wait.
 const WORKERS: usize = 20;
 
@@ -157,6 +159,16 @@ impl Installer {
     /// Whether an installation in this cell has not ended.
     pub fn is_busy(&self, cell: i64) -> bool {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&cell)
+    }
+
+    /// Lets no installation begin in a cell as long as what is returned lives; none where one has not ended.
+    pub fn hold(self: &Arc<Self>, cell: i64) -> Option<Held> {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        if busy.contains_key(&cell) {
+            return None;
+        }
+        busy.insert(cell, HELD);
+        Some(Held { installer: self.clone(), number: cell })
     }
 
     /// Ends every installation, those that run at their next entry, and waits for that. Blocks.
@@ -281,6 +293,19 @@ pub fn request_event(box_name: &str, status: u16, by: (Option<String>, Option<St
     }
 }
 
+/// As long as this lives, no installation begins in a cell.
+#[derive(Debug)]
+pub struct Held {
+    installer: Arc<Installer>,
+    number: i64,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.installer.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
+    }
+}
+
 /// Says in the unit's index that a cell has a running job, so that the next start recovers it at once.
 #[derive(Debug)]
 struct BusyMark {
@@ -292,6 +317,9 @@ impl BusyMark {
     fn new(installer: &Arc<Installer>, number: i64) -> storage::Result<Self> {
         let mut busy = installer.busy.lock().unwrap_or_else(PoisonError::into_inner);
         let count = busy.get(&number).copied().unwrap_or(0);
+        if count == HELD {
+            return Err(storage::Error::Busy("cell rename"));
+        }
         if count == 0 {
             installer.unit.set_busy(number, true)?;
         }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use self::turns::{Attempt, Turn, Turns};
 use super::account::{AccountFields, Status};
 use super::password::{Match, Overload, Passwords, digest};
 use crate::base::id::{ResourceId, secret};
@@ -19,6 +20,8 @@ use crate::storage::database::account::{LoginRow, StoredPassword};
 use crate::storage::database::control::ObjectKind;
 use crate::storage::writer::{Change, Context};
 use crate::storage::{Cell, Error};
+
+mod turns;
 
 /// How long a login by Basic is remembered.
 const REMEMBERED_FOR: Duration = Duration::from_mins(1);
@@ -70,19 +73,6 @@ pub struct BasicLogin {
     pub drive: Option<Option<ResourceId>>,
 }
 
-#[derive(Debug, PartialEq, Eq, Hash, Clone)]
-struct Attempt {
-    cell: i64,
-    account: String,
-    address: IpAddr,
-}
-
-#[derive(Debug)]
-struct Failures {
-    last: Instant,
-    in_a_row: u64,
-}
-
 #[derive(Debug, Clone)]
 struct Remembered {
     until: Instant,
@@ -97,8 +87,7 @@ struct Remembered {
 #[derive(Debug)]
 pub struct Logins {
     pub passwords: Passwords,
-    rules: LockRules,
-    failures: Mutex<HashMap<Attempt, Failures>>,
+    turns: Turns,
     remembered: Mutex<HashMap<[u8; 32], Remembered>>,
     /// Makes the digests of remembered logins useless elsewhere.
     key: [u8; 32],
@@ -110,12 +99,14 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Logins {
     pub fn new(passwords: Passwords, rules: LockRules) -> Self {
-        Self { passwords, rules, failures: Mutex::default(), remembered: Mutex::default(), key: secret() }
+        let turns = Turns::new(rules, passwords.most_waiting());
+        Self { passwords, turns, remembered: Mutex::default(), key: secret() }
     }
 
     /// A login with an account's own password. All failures but waiting look the same.
     pub fn password(&self, cell: &Cell, name: &str, password: &str, from: IpAddr) -> Result<Login, LoginError> {
-        let row = self.verify(cell, name, password, from)?;
+        let turn = self.turns.begin(attempt(cell, name, from))?;
+        let row = self.verify(cell, name, password, from, turn)?;
         let fields = AccountFields::from_json(&row.object.fields);
         let id = row.object.id;
         Ok(Login {
@@ -154,7 +145,12 @@ impl Logins {
             }
             (BasicLogin { account: account.id, drive: Some((limit != 0).then_some(limit)) }, drive)
         } else {
-            let row = self.verify(cell, name, password, from)?;
+            let turn = self.turns.begin(attempt(cell, name, from))?;
+            // Another request of the same client may have been first.
+            if let Some(login) = self.recall(cell, name, from, &key)? {
+                return Ok(login);
+            }
+            let row = self.verify(cell, name, password, from, turn)?;
             if AccountFields::from_json(&row.object.fields).status != Status::Active {
                 return Err(LoginError::Failed);
             }
@@ -214,57 +210,31 @@ impl Logins {
     }
 
     /// Holds a password against the account's, in the order in which clients may be told nothing.
-    fn verify(&self, cell: &Cell, name: &str, password: &str, from: IpAddr) -> Result<LoginRow, LoginError> {
-        let attempt = Attempt { cell: cell.number(), account: name.to_owned(), address: from.to_canonical() };
-        if self.has_to_wait(&attempt) {
-            return Err(LoginError::Locked);
-        }
+    fn verify(
+        &self,
+        cell: &Cell,
+        name: &str,
+        password: &str,
+        from: IpAddr,
+        turn: Turn<'_>,
+    ) -> Result<LoginRow, LoginError> {
         let row = cell.read(|view| view.login_row(name))?;
         let fields = row.as_ref().map(|row| AccountFields::from_json(&row.object.fields));
         let admitted = fields.as_ref().is_some_and(|f| f.has_password_login() && f.admits(from));
         let stored = row.as_ref().and_then(|row| row.password.as_ref()).filter(|_| admitted);
         let matches = self.passwords.verify(password, stored)?;
-        let Some(row) = row.filter(|_| matches != Match::No) else {
-            self.fail(cell, attempt);
+        // Whoever guesses the password of an account that cannot be used does not learn that he did.
+        let usable = matches != Match::No && fields.is_some_and(|f| f.status != Status::Deactivated);
+        let Some(row) = row.filter(|_| usable) else {
+            turn.failed();
+            note_failure(cell, name);
             return Err(LoginError::Failed);
         };
-        locked(&self.failures).remove(&attempt);
+        turn.succeeded();
         if matches == Match::Renew {
             self.renew(cell, &row, password);
         }
-        if fields.is_some_and(|f| f.status == Status::Deactivated) {
-            return Err(LoginError::Failed);
-        }
         Ok(row)
-    }
-
-    fn has_to_wait(&self, attempt: &Attempt) -> bool {
-        let failures = locked(&self.failures);
-        let Some(known) = failures.get(attempt) else { return false };
-        let since = known.last.elapsed();
-        since < self.rules.retry
-            || (self.rules.count > 0 && known.in_a_row >= self.rules.count && since < self.rules.time)
-    }
-
-    fn fail(&self, cell: &Cell, attempt: Attempt) {
-        let name = attempt.account.clone();
-        {
-            let mut failures = locked(&self.failures);
-            let longest = self.rules.retry.max(self.rules.time);
-            make_room(&mut failures, |known| known.last.elapsed() < longest);
-            let known = failures.entry(attempt).or_insert(Failures { last: Instant::now(), in_a_row: 0 });
-            let over = self.rules.count > 0 && known.in_a_row >= self.rules.count;
-            known.in_a_row = if over { 1 } else { known.in_a_row + 1 };
-            known.last = Instant::now();
-        }
-        let noted =
-            cell.change(Change(move |ctx: &Context<'_>| match ctx.tx.object(ObjectKind::Account, &name, 0)? {
-                Some(account) => ctx.tx.note_failed_login(account.id),
-                None => Ok(()),
-            }));
-        if let Err(e) = noted {
-            tracing::warn!(error = &e as &dyn std::error::Error, "a failed login could not be counted");
-        }
     }
 
     /// Gives an account the hash of today in the place of one from elsewhere. The login stands, whatever becomes of it.
@@ -279,6 +249,22 @@ impl Logins {
         if let Err(e) = renewed {
             tracing::warn!(error = &e as &dyn std::error::Error, "a password's hash could not be renewed");
         }
+    }
+}
+
+fn attempt(cell: &Cell, name: &str, from: IpAddr) -> Attempt {
+    Attempt { cell: cell.number(), account: name.to_owned(), address: from.to_canonical() }
+}
+
+/// Counts a failed login with its account.
+fn note_failure(cell: &Cell, name: &str) {
+    let name = name.to_owned();
+    let noted = cell.change(Change(move |ctx: &Context<'_>| match ctx.tx.object(ObjectKind::Account, &name, 0)? {
+        Some(account) => ctx.tx.note_failed_login(account.id),
+        None => Ok(()),
+    }));
+    if let Err(e) = noted {
+        tracing::warn!(error = &e as &dyn std::error::Error, "a failed login could not be counted");
     }
 }
 

@@ -75,6 +75,11 @@ impl Passwords {
         Ok(Self { argon2, decoy, reference_salt: reference_salt.to_owned(), slots })
     }
 
+    /// The number of hashes that may wait to be computed.
+    pub(super) fn most_waiting(&self) -> usize {
+        self.slots.waiting
+    }
+
     /// The hash under which a password is stored.
     pub fn hash(&self, password: &str) -> Result<StoredPassword, Overload> {
         let _slot = self.slots.take()?;

@@ -253,6 +253,14 @@ impl Transfers {
         Ok(Reserved { transfers: self.clone(), number, progress, kept: false })
     }
 
+    /// Lets no job begin in a cell as long as what is returned lives; tells which one runs already.
+    pub fn hold(self: &Arc<Self>, number: i64) -> Result<Reserved, TransferKind> {
+        self.reserve(number, TransferKind::Export).map_err(|refused| match refused {
+            Refused::Busy(kind) => kind,
+            _ => TransferKind::Export,
+        })
+    }
+
     fn release(&self, number: i64) {
         self.active().remove(&number);
         if let Err(e) = self.unit.set_busy(number, false) {
@@ -268,7 +276,8 @@ impl Transfers {
 }
 
 /// The place of a job that has not begun yet.
-struct Reserved {
+#[derive(Debug)]
+pub struct Reserved {
     transfers: Arc<Transfers>,
     number: i64,
     progress: Arc<Progress>,

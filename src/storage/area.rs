@@ -153,7 +153,11 @@ impl Cell {
             _ => {}
         }
         let name = self.core.staging_name();
-        let file = self.core.disk.create(self.core.staging.as_fd(), &name).map_err(Error::io("stage", name.clone()))?;
+        let file = self
+            .core
+            .disk
+            .create_private(self.core.staging.as_fd(), &name)
+            .map_err(Error::io("stage", name.clone()))?;
         Ok(NewSnapshot { file, size: 0, begun: 0, litter: Litter { core: self.core.clone(), name, kept: false } })
     }
 }
@@ -272,7 +276,7 @@ fn leave_error(core: &Core, conn: &rusqlite::Connection, export: &Transfer) -> R
     let (name, staged) = (format!("{}.error", export.name), core.staging_name());
     let folder = tree::open_dir(core.dir.as_fd(), FOLDER).map_err(Error::errno("open the directory", FOLDER))?;
     let write = || -> std::io::Result<Identity> {
-        let mut file = core.disk.create(core.staging.as_fd(), &staged)?;
+        let mut file = core.disk.create_private(core.staging.as_fd(), &staged)?;
         core.disk.write_all(&mut file, export.message.as_bytes())?;
         core.disk.sync_data(&file)?;
         match core.disk.remove_file(folder.as_fd(), &name) {

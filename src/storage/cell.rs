@@ -22,6 +22,7 @@ use super::error::{Error, Result};
 use super::lease::Lease;
 use super::operation::boxes::AdoptBoxes;
 use super::operation::look::{Look, Refresh};
+use super::private;
 use super::reserve::Reserve;
 use super::tree;
 use super::writer::{self, Operation, Queue, Settler};
@@ -235,6 +236,7 @@ impl Cell {
         if !lease.hold_open(number).map_err(Error::io("lock", "the cell"))? {
             return Err(Error::InUse);
         }
+        private::restrict_database(&path.join("cell.db"));
         let opened = Self::open_held(path, number, lease, disk, (settler, reserve), limits, changes);
         if opened.is_err() {
             drop(lease.release_open(number));

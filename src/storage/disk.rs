@@ -11,6 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::private;
+
 /// File systems of the kernel, by their numbers: ext4, XFS, Btrfs, tmpfs. Not overlayfs: what lies below it may be anything.
 const SYNCED_WHOLE: [u64; 4] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994];
 
@@ -84,9 +86,18 @@ impl Disk {
 
     /// Creates a file that is not there yet.
     pub fn create(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<File> {
+        self.create_with(dir, name, 0o644)
+    }
+
+    /// As [`Self::create`], for content that no other user of the machine may see.
+    pub fn create_private(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<File> {
+        self.create_with(dir, name, private::FILE)
+    }
+
+    fn create_with(&self, dir: BorrowedFd<'_>, name: &str, mode: u32) -> io::Result<File> {
         self.point("create")?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        Ok(rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o644))?.into())
+        Ok(rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(mode))?.into())
     }
 
     /// Opens a file whose end every write goes to, created where it is not there.

@@ -287,7 +287,7 @@ impl NewTree {
             if rustix::fs::linkat(&source, &*name, &*target, &*name, flags).is_ok() {
                 continue;
             }
-            let copy = self.disk.create(target.as_fd(), &name).map_err(Error::io("copy", path.clone()))?;
+            let copy = self.disk.create_private(target.as_fd(), &name).map_err(Error::io("copy", path.clone()))?;
             let copied = super::sparse::copy(&file, &copy, stat.st_size as u64);
             copied.and_then(|()| self.disk.sync_data(&copy)).map_err(Error::io("copy", path))?;
         }

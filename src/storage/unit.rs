@@ -34,6 +34,7 @@ use super::disk::Disk;
 use super::error::{Error, Result};
 use super::lease::Lease;
 use super::operation::boxes::AdoptBoxes;
+use super::private;
 use super::reserve::Reserve;
 use super::writer::Settler;
 use crate::base::{clock, id};
@@ -144,6 +145,9 @@ impl Unit {
         let index = Index::open(&root.join("unit.db"))?;
         if role == Role::Server {
             reserve.keep();
+        }
+        for name in ["cells", "staging", "exports"] {
+            private::keep_strangers_out(&root.join(name));
         }
         let root = root.canonicalize().map_err(Error::io("look at", shown(root)))?;
         let (settler, settling) = Settler::start()?;

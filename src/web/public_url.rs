@@ -96,16 +96,20 @@ impl PublicUrls {
     }
 
     /// The address of the client: the peer's, or what trusted proxies say stands before them.
+    ///
+    /// `Forwarded` (RFC 7239) counts where there is no `X-Forwarded-For`, which more proxies set.
     pub fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let lines = |name: HeaderName| headers.get_all(name).into_iter().map(|v| v.to_str().unwrap_or_default());
+        let mut before: Vec<Option<IpAddr>> =
+            lines(FORWARDED_FOR).flat_map(|line| line.split(',')).map(|node| address_of(node.trim())).collect();
+        if before.is_empty() {
+            before = lines(FORWARDED).flat_map(list).map(|element| address_of(parameter(element, "for")?)).collect();
+        }
         let mut address = peer;
-        let lists: Vec<&str> = headers.get_all(FORWARDED_FOR).iter().filter_map(|v| v.to_str().ok()).collect();
-        for before in lists.iter().rev().flat_map(|text| text.rsplit(',')) {
-            if !self.trusted.contains(address) {
-                break;
-            }
-            match before.trim().parse::<IpAddr>() {
-                Ok(before) => address = before.to_canonical(),
-                Err(_) => break,
+        for before in before.into_iter().rev() {
+            match before.filter(|_| self.trusted.contains(address)) {
+                Some(before) => address = before,
+                None => break,
             }
         }
         address
@@ -150,14 +154,8 @@ impl PublicUrls {
         if self.trusted.contains(peer) {
             let first = |name: HeaderName| text(name).and_then(|v| list(v).next());
             (scheme, host) = (first(FORWARDED_PROTO), first(FORWARDED_HOST));
-            for pair in first(FORWARDED).into_iter().flat_map(|element| element.split(';')) {
-                let Some((name, value)) = pair.split_once('=') else { continue };
-                let value = value.trim().trim_matches('"');
-                match name.trim() {
-                    n if n.eq_ignore_ascii_case("proto") => scheme = Some(value),
-                    n if n.eq_ignore_ascii_case("host") => host = Some(value),
-                    _ => {}
-                }
+            if let Some(element) = first(FORWARDED) {
+                (scheme, host) = (parameter(element, "proto").or(scheme), parameter(element, "host").or(host));
             }
         }
         let scheme = match scheme {
@@ -169,6 +167,19 @@ impl PublicUrls {
             host.filter(|h| is_authority(h)).or(uri_authority).or_else(|| text(HOST)).filter(|h| is_authority(h));
         (scheme.to_owned(), authority(scheme, host.unwrap_or("localhost")))
     }
+}
+
+/// A parameter of an element of `Forwarded`, without its quotes.
+fn parameter<'e>(element: &'e str, name: &str) -> Option<&'e str> {
+    let mut pairs = element.split(';').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(found, _)| found.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().trim_matches('"'))
+}
+
+/// The address of a node: an IPv6 address may have brackets, and any a port. Proxies may hide nodes; those have none.
+fn address_of(node: &str) -> Option<IpAddr> {
+    let plain = |text: &str| text.parse::<IpAddr>().ok();
+    let address = plain(node).or_else(|| plain(host_of(node).trim_start_matches('[').trim_end_matches(']')))?;
+    Some(address.to_canonical())
 }
 
 /// Whether the text can stand where a URL has its host and port.

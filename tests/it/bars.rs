@@ -225,3 +225,34 @@ fn a_failed_installation_says_why_and_can_be_deleted() {
     install(&server, "/alice/b", &sample()).expect(202);
     assert_eq!(ended(&server, "/alice/b")["status"], "ready");
 }
+
+#[test]
+fn a_cell_keeps_its_name_while_a_box_is_installed() {
+    let server = Server::start();
+    server.admin("MKCOL", "/alice").expect(201);
+    server.admin("MKCOL", "/alice/heavy").expect(201);
+    let mut met = false;
+    for round in 0..5 {
+        for n in 0..8 {
+            let put = Request::new("PUT", &format!("/alice/heavy/{round}-{n}")).bearer(TOKEN);
+            server.send(put.body(vec![b'x'; 2 << 20])).expect(201);
+        }
+        let bar = export(&server, "/alice/heavy", &[]).expect(200).body;
+        let target = format!("/alice/copy{round}");
+        install(&server, &target, &bar).expect(202);
+        let merge = Request::new("MERGE", "/__ctl/Cell('alice')").bearer(TOKEN).body(r#"{"Name":"bob"}"#);
+        let renamed = server.send(merge);
+        if renamed.status == 204 {
+            let back = Request::new("MERGE", "/__ctl/Cell('bob')").bearer(TOKEN).body(r#"{"Name":"alice"}"#);
+            server.send(back).expect(204);
+        } else {
+            assert_eq!(renamed.problem(), "409 PR409-CM-0002");
+            met = true;
+        }
+        assert_eq!(ended(&server, &target)["status"], "ready");
+        if met {
+            return;
+        }
+    }
+    panic!("no installation lasts long enough to be met");
+}

@@ -26,6 +26,7 @@ mod layering;
 mod litmus;
 mod log;
 mod model;
+mod modes;
 mod protocol;
 mod snapshots;
 mod tls;

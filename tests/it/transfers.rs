@@ -460,3 +460,19 @@ fn kills_during_export_and_import_lose_and_mix_nothing() {
         assert!(again.stop().success());
     }
 }
+
+#[test]
+fn a_cell_keeps_its_name_while_it_is_exported() {
+    let server = server(&[]);
+    let merge = |body: &str| server.send(admin("MERGE", "/__ctl/Cell('c')").body(body));
+    let (exported, refused) = while_exporting(&server, |name| {
+        merge(r#"{"Quota":null}"#).expect(204);
+        merge(r#"{"Name":"c"}"#).expect(204);
+        (name.to_owned(), merge(r#"{"Name":"d"}"#).problem())
+    });
+    assert_eq!(refused, "409 PR409-CM-0002");
+    server.admin("GET", &format!("/c/__snapshot/{exported}.zip")).expect(200);
+    merge(r#"{"Name":"d"}"#).expect(204);
+    server.admin("GET", &format!("/d/__snapshot/{exported}.zip")).expect(200);
+    server.send(admin("POST", "/d/__export").body(r#"{"Name":"after"}"#)).expect(202);
+}

@@ -6,7 +6,7 @@
 
 use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, LOCATION};
 use http::{Method, StatusCode};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::call::Call;
 use super::form::Form;
@@ -81,7 +81,9 @@ fn answer(call: &Call, form: &Form, posted: bool) -> Result<Response, Problem> {
     if form.filled("cancel_flg").is_some() {
         return Ok(asked.back_with(Code::UserCancel, "access_denied"));
     }
-    let (Some(name), Some(password)) = (form.filled("username"), form.filled("password")) else {
+    // A password in a URL would be kept by browsers, proxies and logs.
+    let field = |name| form.filled(name).filter(|_| posted);
+    let (Some(name), Some(password)) = (field("username"), field("password")) else {
         let hint = posted.then_some("Please give both a name and a password.");
         return Ok(page::login(call, form, &asked.client, hint));
     };
@@ -134,7 +136,9 @@ impl Asked {
         let clean = redirect.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') && !redirect.contains(['#', '"']);
         let below = redirect.strip_prefix(&client).is_some_and(|rest| {
             let path = rest.split('?').next().unwrap_or_default();
-            !path.split('/').any(|name| matches!(name, "." | ".."))
+            // Browsers take an encoded dot for a dot, and some servers an encoded slash for a slash.
+            let decoded = percent_decode_str(path).collect::<Vec<_>>();
+            !decoded.split(|b| matches!(b, b'/' | b'\\')).any(|name| matches!(name, b"." | b".."))
         });
         if !clean || !below {
             return Err(Code::AuthorizeRedirect.into());

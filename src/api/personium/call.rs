@@ -11,9 +11,11 @@ use http::header::ALLOW;
 use http::{HeaderMap, Method, StatusCode};
 
 use super::form::Form;
+use crate::bar::install::Installer;
 use crate::domain::access;
 use crate::domain::event::{Event, EventLog, LOCAL_CELL};
 use crate::snapshot::gate::Gates;
+use crate::snapshot::transfers::Transfers;
 use crate::storage::database::View;
 use crate::storage::unit::CellRecord;
 use crate::storage::{Cell, Error, Unit};
@@ -66,6 +68,8 @@ pub(super) struct Call {
     pub(super) path_based: bool,
     /// Who may write to which cell.
     pub(super) gates: Arc<Gates>,
+    pub(super) transfers: Arc<Transfers>,
+    pub(super) installer: Arc<Installer>,
 }
 
 impl Call {
@@ -109,6 +113,8 @@ impl Call {
             body: Bytes::new(),
             path_based: app.urls.path_based(),
             gates: Arc::clone(app.transfers.gates()),
+            transfers: Arc::clone(&app.transfers),
+            installer: Arc::clone(&app.installer),
         };
         (call, request.body)
     }

@@ -10,6 +10,24 @@ const REQUEST_KEY: HeaderName = HeaderName::from_static("x-personium-requestkey"
 const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
 const OVERRIDE: HeaderName = HeaderName::from_static("x-override");
 
+/// What proxies and browsers say about a request, and what frames it: a client cannot put other words into their mouths.
+const NOT_FOR_CLIENTS: &[&str] = &[
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "host",
+    "origin",
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "content-length",
+    "expect",
+];
+const NOT_FOR_CLIENTS_PREFIXES: &[&str] = &["x-forwarded-", "proxy-", "sec-"];
+
 const KEY_LENGTH: usize = 128;
 
 /// The client's request key, or a generated one: letters, digits, `_` and `-`, at most 128 of them.
@@ -25,7 +43,8 @@ pub(super) fn request_key(headers: &HeaderMap) -> Result<String, Problem> {
     }
 }
 
-/// Applies `X-HTTP-Method-Override` to a POST, then each `X-Override: Name: Value`, which cannot bring another method.
+/// Applies `X-HTTP-Method-Override` to a POST, then each `X-Override: Name: Value`, which cannot bring another method. Headers that
+/// are not the client's to set stay as they are.
 pub(super) fn apply(parts: &mut http::request::Parts) -> Result<(), Problem> {
     if parts.method == Method::POST
         && let Some(method) =
@@ -45,6 +64,10 @@ pub(super) fn apply(parts: &mut http::request::Parts) -> Result<(), Problem> {
 fn name_and_value(text: &[u8]) -> Option<(HeaderName, HeaderValue)> {
     let colon = text.iter().position(|b| *b == b':')?;
     let name = HeaderName::from_bytes(text[..colon].trim_ascii()).ok()?;
+    let prefixed = NOT_FOR_CLIENTS_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix));
+    if prefixed || NOT_FOR_CLIENTS.contains(&name.as_str()) {
+        return None;
+    }
     let value = HeaderValue::from_bytes(text[colon + 1..].trim_ascii()).ok()?;
     Some((name, value))
 }
@@ -91,6 +114,33 @@ mod tests {
         apply(&mut parts).expect("applied");
         assert_eq!(parts.headers.get_all("accept").iter().collect::<Vec<_>>(), ["application/zip; x:y"]);
         assert_eq!(parts.method, Method::POST);
+    }
+
+    #[test]
+    fn what_proxies_and_browsers_say_is_not_replaced() {
+        let kept = [
+            ("x-forwarded-for", "192.0.2.1"),
+            ("x-forwarded-host", "unit.example"),
+            ("forwarded", "for=192.0.2.1"),
+            ("host", "unit.example"),
+            ("content-length", "3"),
+            ("transfer-encoding", "chunked"),
+            ("connection", "close"),
+            ("proxy-authorization", "Basic eA=="),
+            ("sec-fetch-mode", "cors"),
+            ("origin", "https://app.example"),
+        ];
+        for (name, value) in kept {
+            let over = HeaderValue::from_str(&format!("{name}: forged")).expect("a value");
+            let mut some = parts(Method::GET, &[(name, value)]);
+            some.headers.insert(OVERRIDE, over.clone());
+            apply(&mut some).expect("applied");
+            assert_eq!(some.headers.get_all(name).iter().collect::<Vec<_>>(), [value], "{name}");
+            let mut none = parts(Method::GET, &[]);
+            none.headers.insert(OVERRIDE, over);
+            apply(&mut none).expect("applied");
+            assert!(!none.headers.contains_key(name), "{name}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{account, alias, migration};
 use crate::storage::error::{Error, Result};
+use crate::storage::private;
 
 /// The format that this program writes.
 pub const FORMAT: i64 = 2;
@@ -132,6 +133,7 @@ pub fn open(path: &Path, access: Access) -> Result<Connection> {
 
 /// Creates the database of a new cell; `fill` writes its first rows in the same transaction.
 pub fn create(path: &Path, fill: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<()> {
+    private::create_database(path).map_err(Error::io("create", path.display().to_string()))?;
     let make = || -> rusqlite::Result<()> {
         let conn = Connection::open(path)?;
         conn.pragma_update(None, "page_size", 4096)?;

@@ -1,8 +1,8 @@
 //! What a new unit and a new cell consist of on disk: each is made whole, or not at all (docs/on-disk.md).
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::index::Index;
@@ -13,6 +13,7 @@ use crate::storage::database::cell_box::{CellBox, MAIN_BOX};
 use crate::storage::database::resource::{Kind, Resource};
 use crate::storage::database::schema::{self, PARENT_BOXES};
 use crate::storage::error::{Error, Result};
+use crate::storage::private;
 
 /// The format and the identifier.
 pub(super) fn read_manifest(text: &str) -> Option<(i64, String)> {
@@ -22,7 +23,7 @@ pub(super) fn read_manifest(text: &str) -> Option<(i64, String)> {
 
 /// Makes an empty or absent directory a unit.
 pub(super) fn initialise(root: &Path) -> Result<(), OpenError> {
-    fs::create_dir_all(root).map_err(Error::io("create", shown(root)))?;
+    private::create_directory(root).map_err(Error::io("create", shown(root)))?;
     for entry in fs::read_dir(root).map_err(Error::io("read", shown(root)))? {
         let entry = entry.map_err(Error::io("read", shown(root)))?;
         // A file system's own folder, and what an interrupted first start left.
@@ -36,7 +37,7 @@ pub(super) fn initialise(root: &Path) -> Result<(), OpenError> {
         return Err(OpenError::Headless(root.to_owned()));
     }
     for name in ["cells", "staging", "exports"] {
-        fs::create_dir_all(root.join(name)).map_err(Error::io("create", name))?;
+        private::create_directory(&root.join(name)).map_err(Error::io("create", name))?;
     }
     drop(Index::open(&root.join("unit.db"))?);
     let text = format!(
@@ -74,9 +75,13 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> Result<()> {
 /// Builds a cell's directory, durable, in a place where nobody looks.
 pub(super) fn build_cell(path: &Path, uuid: &str, now_ms: i64) -> Result<()> {
     let directories = ["boxes", "boxes/__", "snapshot", "log", "log/current", "log/archive", "staging", "staging/gone"];
-    fs::create_dir(path).map_err(Error::io("create", shown(path)))?;
+    let mut private = DirBuilder::new();
+    private.mode(private::DIRECTORY);
+    private.create(path).map_err(Error::io("create", shown(path)))?;
     for name in directories {
-        fs::create_dir(path.join(name)).map_err(Error::io("create", name))?;
+        let made =
+            if name.starts_with("boxes") { fs::create_dir(path.join(name)) } else { private.create(path.join(name)) };
+        made.map_err(Error::io("create", name))?;
     }
     let main = rustix::fs::stat(path.join("boxes/__")).map_err(Error::errno("look at", "boxes/__"))?;
     schema::create(&path.join("cell.db"), |conn| {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::storage::error::{Error, Result};
+use crate::storage::private;
 
 /// The format of `unit.db` that this program writes.
 const FORMAT: i64 = 1;
@@ -69,6 +70,8 @@ pub(super) struct Index {
 
 impl Index {
     pub(super) fn open(path: &Path) -> Result<Self> {
+        private::create_database(path).map_err(Error::io("create", path.display().to_string()))?;
+        private::restrict_database(path);
         let open = || -> rusqlite::Result<(Connection, i64)> {
             let conn = Connection::open(path)?;
             conn.busy_timeout(Duration::from_secs(30))?;

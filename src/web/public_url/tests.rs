@@ -83,6 +83,43 @@ fn forwarded_headers_count_from_trusted_proxies_alone() {
 }
 
 #[test]
+fn the_client_is_who_stands_before_the_trusted_proxies() {
+    let address = |toml: &str, peer: IpAddr, pairs: &[(&'static str, &'static str)]| {
+        urls(toml).client_address(peer, &headers(pairs)).to_string()
+    };
+    for (value, client) in [
+        ("192.0.2.7", "192.0.2.7"),
+        ("10.0.0.1, 192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7, 127.0.0.1", "192.0.2.7"),
+        ("192.0.2.7:4711", "192.0.2.7"),
+        ("[2001:db8::1]:4711", "2001:db8::1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7, unknown", "127.0.0.1"),
+        ("", "127.0.0.1"),
+    ] {
+        assert_eq!(address("", LOCAL, &[("x-forwarded-for", value)]), client, "{value}");
+        assert_eq!(address("", FAR, &[("x-forwarded-for", value)]), FAR.to_string(), "nobody trusts that peer");
+    }
+    for (value, client) in [
+        ("for=192.0.2.7;proto=https", "192.0.2.7"),
+        ("proto=https; For=\"192.0.2.7:80\"", "192.0.2.7"),
+        ("for=10.0.0.1, for=\"[2001:db8::1]:4711\"", "2001:db8::1"),
+        ("for=192.0.2.7, for=127.0.0.1", "192.0.2.7"),
+        ("for=192.0.2.7, for=_hidden", "127.0.0.1"),
+        ("for=192.0.2.7, proto=https", "127.0.0.1"),
+        ("host=a", "127.0.0.1"),
+    ] {
+        assert_eq!(address("", LOCAL, &[("forwarded", value)]), client, "{value}");
+        assert_eq!(address("", FAR, &[("forwarded", value)]), FAR.to_string(), "nobody trusts that peer");
+        let both = [("forwarded", value), ("x-forwarded-for", "192.0.2.9")];
+        assert_eq!(address("", LOCAL, &both), "192.0.2.9", "{value}");
+    }
+    let lines = [("x-forwarded-for", "10.0.0.1"), ("x-forwarded-for", "192.0.2.7")];
+    assert_eq!(address("", LOCAL, &lines), "192.0.2.7");
+}
+
+#[test]
 fn answers_use_the_form_in_which_they_were_asked() {
     for (host, path, cell, rest, url) in [
         ("cell1.unit1.example", "/box1/a", "cell1", "box1/a", "http://cell1.unit1.example/"),

@@ -203,6 +203,37 @@ fn failures_lock_an_account_for_the_address_that_made_them() {
 }
 
 #[test]
+fn guesses_at_the_same_time_do_not_pass_the_lock() {
+    let world = World::with(&[
+        ("CELLAR_AUTH__RETRY_INTERVAL_MS", "0"),
+        ("CELLAR_AUTH__LOCK_COUNT", "3"),
+        ("CELLAR_AUTH__LOCK_TIME_S", "600"),
+    ]);
+    world.account("a", &[]);
+    std::thread::scope(|scope| {
+        let guess = |i: usize| assert_eq!(login(&world, "a", &format!("wrong-{i}")), FAILED);
+        for i in 0..24 {
+            scope.spawn(move || guess(i));
+        }
+    });
+    assert_eq!(login(&world, "a", PASSWORD), FAILED, "locked");
+    let form = super::encoded(&[("grant_type", "password"), ("username", "a"), ("password", PASSWORD)]);
+    let elsewhere = Request::new("POST", "/c/__token").header("X-Forwarded-For", "192.0.2.2").body(form);
+    assert_eq!(world.send(elsewhere).expect(200).json()["failed_count"], 3, "no others were verified");
+}
+
+#[test]
+fn a_deactivated_account_does_not_tell_a_right_password() {
+    let world = World::with(&[("CELLAR_AUTH__RETRY_INTERVAL_MS", "600000")]);
+    world.make("Account", &json!({ "Name": "a", "Status": "deactivated" })).expect(201);
+    for (password, first) in [(PASSWORD, "192.0.2.1"), ("wrong-word", "192.0.2.2")] {
+        let basic = || Request::new("GET", "/c/b").basic("a", password).header("X-Forwarded-For", first);
+        let outcomes = [outcome(&world.send(basic())), outcome(&world.send(basic()))];
+        assert_eq!(outcomes, ["401 PR401-AU-0011", "401 PR401-AU-0010"], "{password}");
+    }
+}
+
+#[test]
 fn a_failure_lets_the_address_wait() {
     let world = World::with(&[("CELLAR_AUTH__RETRY_INTERVAL_MS", "600000")]);
     world.account("a", &[]);
@@ -239,4 +270,25 @@ fn logins_beyond_what_can_be_hashed_are_429() {
         threads.into_iter().map(|t| t.join().expect("an answer")).collect()
     });
     assert!(statuses.contains(&429) && statuses.contains(&400), "{statuses:?}");
+}
+
+#[test]
+fn nobody_chooses_his_own_address() {
+    let world = World::new();
+    world.make("Account", &json!({ "Name": "a", "IPAddressRange": "192.0.2.0/24" })).expect(201);
+    let form = super::encoded(&[("grant_type", "password"), ("username", "a"), ("password", PASSWORD)]);
+    let from = |name: &str, value: &str, more: Option<&str>| {
+        let mut request = Request::new("POST", "/c/__token").header(name, value).body(form.clone());
+        if let Some(more) = more {
+            request = request.header("X-Override", more);
+        }
+        world.send(request).status
+    };
+    // A wrong address is a failure, so that each of them has another.
+    assert_eq!(from("X-Forwarded-For", "198.51.100.1", Some("X-Forwarded-For: 192.0.2.1")), 400);
+    assert_eq!(from("X-Forwarded-For", "198.51.100.2", Some("Forwarded: for=192.0.2.1")), 400);
+    assert_eq!(from("Forwarded", "for=192.0.2.1, for=198.51.100.3", None), 400);
+    assert_eq!(from("Forwarded", "for=192.0.2.1, for=198.51.100.4", Some("X-Forwarded-For: 192.0.2.1")), 400);
+    assert_eq!(from("Forwarded", "for=198.51.100.5, for=192.0.2.1", None), 200);
+    assert_eq!(from("X-Forwarded-For", "198.51.100.6, 192.0.2.2", None), 200);
 }

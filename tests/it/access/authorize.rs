@@ -93,6 +93,11 @@ fn nobody_is_sent_away_from_the_app() {
         (&app, "", "400 PR400-AZ-0003"),
         (&app, "https://evil.example/", "400 PR400-AZ-0003"),
         (&app, &format!("{app}../evil/"), "400 PR400-AZ-0003"),
+        (&app, &format!("{app}%2e%2E/evil/"), "400 PR400-AZ-0003"),
+        (&app, &format!("{app}x/%2e./.%2e/evil/"), "400 PR400-AZ-0003"),
+        (&app, &format!("{app}x/%2e%2e"), "400 PR400-AZ-0003"),
+        (&app, &format!("{app}..%2fevil/"), "400 PR400-AZ-0003"),
+        (&app, &format!("{app}..%5Cevil/"), "400 PR400-AZ-0003"),
         (&app, &format!("{app}x#y"), "400 PR400-AZ-0003"),
         (&app, &format!("{app}x\r\nSet-Cookie: a=b"), "400 PR400-AZ-0003"),
     ] {
@@ -113,5 +118,21 @@ fn nobody_is_sent_away_from_the_app() {
             (parameter(&back, "code").as_deref(), parameter(&back, "error").as_deref()),
             (Some(code), Some(error))
         );
+    }
+}
+
+#[test]
+fn a_password_in_a_url_logs_nobody_in() {
+    let (world, app, redirect) = app();
+    for response_type in ["code", "token"] {
+        let form = [
+            ("response_type", response_type),
+            ("client_id", &app),
+            ("redirect_uri", &redirect),
+            ("username", "a"),
+            ("password", PASSWORD),
+        ];
+        let page = send(&world, "GET", &form).expect(200);
+        assert!(page.text().contains("<form") && !page.text().contains(PASSWORD), "{}", page.text());
     }
 }

@@ -120,11 +120,20 @@ fn change(call: &Call, name: &str) -> Result<Response, Problem> {
     let quota = fields.number("Quota")?;
     let keeps = call.method.as_str() == "MERGE" && !fields.has("Name");
     let new_name = if keeps { record.name } else { checked_name(fields.required("Name")?)? };
+    // A cell that gets another name is closed and opened anew: nothing may be running in it.
+    let _held = if new_name == name { None } else { Some(hold(call, record.number)?) };
     let conditions = Conditions::of(&call.headers);
     let change = CellChange { name: Some(new_name), quota: fields.has("Quota").then_some(quota.into()) };
     let after = call.unit.change_cell(name, &change, &|now| Ok(check(&conditions, now)?));
     let after = after.map_err(|e| failed(call, e))?;
     Ok(updated(after.version, after.updated_ms))
+}
+
+/// Keeps exports, imports and installations from beginning in a cell; the refusal if one has not ended.
+fn hold(call: &Call, number: i64) -> Result<impl Sized, Problem> {
+    let transfers = call.transfers.hold(number).map_err(|kind| call.failed(Error::Busy(kind.label())))?;
+    let installer = call.installer.hold(number).ok_or_else(|| call.failed(Error::Busy("box installation")))?;
+    Ok((transfers, installer))
 }
 
 fn delete(call: &Call, name: &str) -> Result<Response, Problem> {
