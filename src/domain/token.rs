@@ -28,6 +28,8 @@ pub enum Kind {
     VisitorRefresh,
     /// A person of one cell for another cell.
     Transcell,
+    /// Somebody who speaks for the owner of the cell, at the unit: its target is the cell itself.
+    UnitLocal,
     /// Changing a password, nothing else.
     PasswordChange,
     /// The code of an authorization, exchanged once.
@@ -37,12 +39,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Access,
         Self::Refresh,
         Self::VisitorAccess,
         Self::VisitorRefresh,
         Self::Transcell,
+        Self::UnitLocal,
         Self::PasswordChange,
         Self::Code,
         Self::Cookie,
@@ -55,6 +58,7 @@ impl Kind {
             Self::VisitorAccess => "AV~",
             Self::VisitorRefresh => "RV~",
             Self::Transcell => "TC~",
+            Self::UnitLocal => "AU~",
             Self::PasswordChange => "AP~",
             Self::Code => "GC~",
             Self::Cookie => "CK~",

@@ -134,7 +134,8 @@ impl Asked {
         let clean = redirect.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') && !redirect.contains(['#', '"']);
         let below = redirect.strip_prefix(&client).is_some_and(|rest| {
             let path = rest.split('?').next().unwrap_or_default();
-            !path.split('/').any(|name| matches!(name, "." | ".."))
+            // Browsers take an encoded dot for a dot.
+            !path.split('/').any(|name| matches!(name.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | ".."))
         });
         if !clean || !below {
             return Err(Code::AuthorizeRedirect.into());

@@ -42,6 +42,7 @@ struct Snapshot {
     state: i64,
     /// The UUID of the cell.
     uuid: String,
+    owner: Option<String>,
     /// Tokens that are spent.
     spent: HashSet<String>,
     lists: Mutex<HashMap<ResourceId, Arc<List>>>,
@@ -80,6 +81,7 @@ impl AccessCache {
         let snapshot = Arc::new(Snapshot {
             state,
             uuid: view.meta_text("uuid")?.unwrap_or_default(),
+            owner: view.owner()?,
             spent: view.spent_tokens(clock::now_ms())?.into_iter().collect(),
             lists: Mutex::default(),
             accounts: Mutex::default(),
@@ -101,6 +103,11 @@ impl At<'_> {
     /// The UUID of the cell.
     pub fn uuid(&self) -> &str {
         &self.snapshot.uuid
+    }
+
+    /// The unit user whose cell it is.
+    pub fn owner(&self) -> Option<&str> {
+        self.snapshot.owner.as_deref()
     }
 
     /// Whether a token was used up or revoked.

@@ -261,7 +261,7 @@ fn a_newer_format_is_refused_by_name_and_a_unit_without_its_manifest_too() {
     };
     set_version("unit.db", 99);
     assert!(matches!(open(), Err(OpenError::Store(Error::Newer { format: 99, .. }))));
-    set_version("unit.db", 1);
+    set_version("unit.db", 2);
     set_version("cells/c/cell.db", 99);
     assert!(matches!(open().expect("a unit").cell("c"), Err(Error::Newer { format: 99, .. })));
     set_version("cells/c/cell.db", crate::storage::database::schema::FORMAT);

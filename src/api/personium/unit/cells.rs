@@ -74,6 +74,7 @@ fn entity(call: &Call, step: &Step) -> Result<Response, Problem> {
             let options = Options::of(call.query.as_deref(), &call.headers)?;
             let record = call.unit.record(&name).map_err(|e| call.failed(e))?;
             let record = record.ok_or(Code::NoEntity)?;
+            call.require_owner(&record)?;
             let quota = call
                 .unit
                 .cell(&name)
@@ -110,30 +111,36 @@ fn checked_name(name: String) -> Result<String, Problem> {
 
 fn create(call: &Call) -> Result<Response, Problem> {
     let name = checked_name(Fields::parse(&call.body, &["Name"])?.required("Name")?)?;
-    let record = call.unit.create_cell(&name).map_err(|e| failed(call, e))?;
+    let record = call.create_cell(&name).map_err(|e| failed(call, e))?;
     Ok(created(&entity_of(call, &record)))
 }
 
 fn change(call: &Call, name: &str) -> Result<Response, Problem> {
     let record = call.unit.record(name).map_err(|e| call.failed(e))?.ok_or(Code::NoEntity)?;
+    call.require_owner(&record)?;
     let fields = Fields::parse(&call.body, &["Name", "Quota"])?;
+    if fields.has("Quota") && call.limited_to().is_some() {
+        // How much room somebody has is not for them to say.
+        return Err(Code::PrivilegeLacking.into());
+    }
     let quota = fields.number("Quota")?;
     let keeps = call.method.as_str() == "MERGE" && !fields.has("Name");
     let new_name = if keeps { record.name } else { checked_name(fields.required("Name")?)? };
     let conditions = Conditions::of(&call.headers);
     let change = CellChange { name: Some(new_name), quota: fields.has("Quota").then_some(quota.into()) };
-    let after = call.unit.change_cell(name, &change, &|now| Ok(check(&conditions, now)?));
+    let after = call.unit.change_cell(name, &change, &|now| Ok(check(call, &conditions, now)?));
     let after = after.map_err(|e| failed(call, e))?;
     Ok(updated(after.version, after.updated_ms))
 }
 
 fn delete(call: &Call, name: &str) -> Result<Response, Problem> {
     let conditions = Conditions::of(&call.headers);
-    call.unit.delete_cell_if(name, true, &|now| Ok(check(&conditions, now)?)).map_err(|e| failed(call, e))?;
+    call.unit.delete_cell_if(name, true, &|now| Ok(check(call, &conditions, now)?)).map_err(|e| failed(call, e))?;
     Ok(response::empty(http::StatusCode::NO_CONTENT))
 }
 
-fn check(conditions: &Conditions, now: &CellRecord) -> Result<(), Problem> {
+fn check(call: &Call, conditions: &Conditions, now: &CellRecord) -> Result<(), Problem> {
+    call.require_owner(now)?;
     write_allowed(conditions, now.version, now.updated_ms)
 }
 
@@ -159,11 +166,12 @@ fn list(call: &Call) -> Result<Response, Problem> {
         let name = literal.clone().text().unwrap_or_default();
         let agree = options.filter.iter().all(|(_, other)| *other == Literal::Text(name.clone()));
         let found = if agree { unit.record(&name).map_err(|e| call.failed(e))? } else { None };
+        let found = found.filter(|record| call.require_owner(record).is_ok());
         let count = usize::from(found.is_some());
         (found.into_iter().skip(options.skip).take(options.top).collect(), count)
     } else {
-        let count = if options.count { unit.count_cells().map_err(|e| call.failed(e))? } else { 0 };
-        (unit.cells_by(order, options.skip, options.top).map_err(|e| call.failed(e))?, count)
+        let count = if options.count { unit.count_cells(call.limited_to()).map_err(|e| call.failed(e))? } else { 0 };
+        (unit.cells_by(order, options.skip, options.top, call.limited_to()).map_err(|e| call.failed(e))?, count)
     };
     listed(records.iter().map(|record| entity_of(call, record)).collect(), CELL, &options, Some(count))
 }
