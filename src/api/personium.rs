@@ -7,6 +7,7 @@ pub mod cell_box;
 pub mod ctl;
 pub mod event;
 mod form;
+pub mod html;
 pub mod introspect;
 mod listing;
 pub mod log;

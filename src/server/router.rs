@@ -4,14 +4,14 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 
 use super::{App, cell_gate};
-use crate::api::personium::{authz, cell, cell_box, ctl, event, introspect, log, mypassword, role, token, unit};
+use crate::api::personium::{authz, cell, cell_box, ctl, event, html, introspect, log, mypassword, role, token, unit};
 use crate::base::path::ResourcePath;
 use crate::dav::{self, Named};
 use crate::web::problem::{Code, Problem};
 use crate::web::{Request, Response};
 
 /// First segments below a cell that are no boxes.
-const RESERVED: &[&str] = &["__relation", "__certs", "__message", "__rule", "__sign", "__html"];
+const RESERVED: &[&str] = &["__relation", "__certs", "__message", "__rule", "__sign"];
 
 /// Finds the handler of a request.
 pub(super) async fn route(app: &App, request: Request) -> Result<Response, Problem> {
@@ -38,6 +38,7 @@ pub(super) async fn route(app: &App, request: Request) -> Result<Response, Probl
         "__authz" => authz::route(app, request).await,
         "__token" => token::route(app, request).await,
         "__event" => event::route(app, request).await,
+        "__html" => html::route(app, request).await,
         "__introspect" => introspect::route(app, request).await,
         "__mypassword" => mypassword::route(app, request).await,
         reserved if RESERVED.contains(&reserved) => Err(Code::UriNotRecognized.into()),

@@ -113,12 +113,16 @@ impl AccessContext {
 
     fn of_token(token: &[u8], sealer: &Sealer) -> Self {
         let Ok(token) = std::str::from_utf8(token) else { return Self::Invalid(Reason::Token) };
-        match sealer.open(token) {
-            Err(OpenError::Seal) if token.starts_with(Kind::Transcell.prefix()) => Self::Invalid(Reason::Seal),
-            Err(_) | Ok((Kind::Code | Kind::Cookie, _)) => Self::Invalid(Reason::Token),
-            Ok((kind, _)) if kind.is_refresh() => Self::Invalid(Reason::RefreshToken),
-            Ok((_, claims)) if claims.is_expired() => Self::Invalid(Reason::Expired),
-            Ok(token) => Self::Token(Arc::new(token)),
+        let opened = match sealer.open_again(token) {
+            Ok(opened) => opened,
+            Err(OpenError::Seal) if token.starts_with(Kind::Transcell.prefix()) => return Self::Invalid(Reason::Seal),
+            Err(_) => return Self::Invalid(Reason::Token),
+        };
+        match opened.0 {
+            Kind::Code | Kind::Cookie => Self::Invalid(Reason::Token),
+            kind if kind.is_refresh() => Self::Invalid(Reason::RefreshToken),
+            _ if opened.1.is_expired() => Self::Invalid(Reason::Expired),
+            _ => Self::Token(opened),
         }
     }
 

@@ -130,7 +130,8 @@ enum Identity {
     Anonymous,
     Invalid(Reason),
     Token(Arc<(Kind, Claims)>),
-    Login(BasicLogin),
+    /// Good at an access state of the cell, where that is known and is not looked at anew.
+    Login(BasicLogin, Option<i64>),
 }
 
 /// A request in one cell, to be let in or not.
@@ -156,26 +157,64 @@ impl Access {
         asked: &Asked,
         headers: &HeaderMap,
     ) -> Result<Self, Problem> {
+        let identity = match Self::without_waiting(context) {
+            Some(identity) => identity,
+            None => Self::by_password(authority, context, cell, asked)?,
+        };
+        Ok(Self::with(authority, identity, cell, asked, headers))
+    }
+
+    /// As [`Self::of`], on a thread that must not wait; nothing where a password would have to be verified. A password that was
+    /// verified a moment ago counts only as long as nothing about access has changed since.
+    pub fn now(
+        authority: &Arc<Authority>,
+        context: &AccessContext,
+        cell: &Cell,
+        asked: &Asked,
+        headers: &HeaderMap,
+    ) -> Option<Self> {
         let identity = match context {
+            AccessContext::Basic(basic) => {
+                let (login, state) = authority.logins.known(cell, &basic.user, &basic.password, basic.from)?;
+                Identity::Login(login, Some(state))
+            }
+            other => Self::without_waiting(other)?,
+        };
+        Some(Self::with(authority, identity, cell, asked, headers))
+    }
+
+    fn without_waiting(context: &AccessContext) -> Option<Identity> {
+        Some(match context {
             AccessContext::UnitAdmin => Identity::UnitAdmin,
             AccessContext::UnitUser(user) => Identity::UnitUser(user.clone()),
             AccessContext::Anonymous => Identity::Anonymous,
             AccessContext::Invalid(reason) => Identity::Invalid(*reason),
             AccessContext::Token(token) => Identity::Token(token.clone()),
-            AccessContext::Basic(basic) => {
-                match authority.logins.basic(cell, &basic.user, &basic.password, basic.from) {
-                    Ok(login) => Identity::Login(login),
-                    Err(LoginError::Failed) => Identity::Invalid(Reason::BasicFailed),
-                    Err(LoginError::Locked) => Identity::Invalid(Reason::BasicLocked),
-                    Err(LoginError::Overload(overload)) => return Err(overloaded(overload)),
-                    Err(LoginError::Store(e)) => return Err(Problem::of_store(e, &asked.cell(cell.name()))),
-                }
-            }
-        };
+            AccessContext::Basic(_) => return None,
+        })
+    }
+
+    fn by_password(
+        authority: &Authority,
+        context: &AccessContext,
+        cell: &Cell,
+        asked: &Asked,
+    ) -> Result<Identity, Problem> {
+        let AccessContext::Basic(basic) = context else { return Ok(Identity::Anonymous) };
+        match authority.logins.basic(cell, &basic.user, &basic.password, basic.from) {
+            Ok(login) => Ok(Identity::Login(login, None)),
+            Err(LoginError::Failed) => Ok(Identity::Invalid(Reason::BasicFailed)),
+            Err(LoginError::Locked) => Ok(Identity::Invalid(Reason::BasicLocked)),
+            Err(LoginError::Overload(overload)) => Err(overloaded(overload)),
+            Err(LoginError::Store(e)) => Err(Problem::of_store(e, &asked.cell(cell.name()))),
+        }
+    }
+
+    fn with(authority: &Arc<Authority>, identity: Identity, cell: &Cell, asked: &Asked, headers: &HeaderMap) -> Self {
         let by_script = Challenge::is_by_script(headers);
         let (authority, asked) = (Arc::clone(authority), asked.clone());
         let (cell, number) = (cell.name().to_owned(), cell.number());
-        Ok(Self(Arc::new(Parts { authority, identity, cell, number, asked, by_script })))
+        Self(Arc::new(Parts { authority, identity, cell, number, asked, by_script }))
     }
 
     pub fn is_unit_admin(&self) -> bool {
@@ -190,7 +229,7 @@ impl Access {
                 let left = token.1.expires_ms.saturating_sub(clock::now_ms());
                 u64::try_from(left).ok().map(Duration::from_millis)
             }
-            Identity::Login(_) => Some(LOGIN_STANDS),
+            Identity::Login(..) => Some(LOGIN_STANDS),
             // Whether a unit user still is one is for another cell to say.
             Identity::Invalid(_) | Identity::UnitUser(_) => None,
         }
@@ -219,7 +258,7 @@ impl Access {
             Identity::UnitAdmin => "unit".to_owned(),
             Identity::UnitUser(user) => user.subject.clone(),
             Identity::Anonymous | Identity::Invalid(_) => "anonymous".to_owned(),
-            Identity::Login(login) => account(login.account),
+            Identity::Login(login, _) => account(login.account),
             Identity::Token(token) => match &token.1.subject {
                 Subject::Account(id, _) => account(*id),
                 Subject::Foreign { subject, .. } => subject.clone(),
@@ -253,7 +292,9 @@ impl Access {
             Identity::UnitUser(user) => Caller::new(Who::UnitUser(user.clone())),
             Identity::Anonymous => Caller::new(Who::Anonymous),
             Identity::Invalid(reason) => Caller::new(Who::Invalid(*reason)),
-            Identity::Login(login) => Self::by_login(at, *login)?,
+            // The password must be looked at again, which is not for here.
+            Identity::Login(_, Some(state)) if *state != at.state() => return Err(Error::Busy("the login")),
+            Identity::Login(login, _) => Self::by_login(at, *login)?,
             Identity::Token(token) => self.by_token(at, token.0, &token.1)?,
         })
     }
@@ -264,13 +305,13 @@ impl Access {
         };
         let means = login.drive.map_or(Means::Password, Means::Drive);
         let app = match login.drive {
-            Some(Some(limit)) => at.view().cell_box_by_id(limit)?.and_then(|b| b.schema),
+            Some(Some(limit)) => at.schema_of(limit)?,
             _ => None,
         };
         Ok(Caller {
             means,
             roles: account.roles.clone(),
-            app: app.map(|schema| AppSchema { urls: vec![schema], level: SchemaAuthz::Public }),
+            app: app.map(|schema| AppSchema { urls: vec![schema.to_string()], level: SchemaAuthz::Public }),
             scope: Privilege::Root.name().to_owned(),
             ..Caller::new(Who::Account { id: login.account, name: account.name.clone() })
         })

@@ -132,13 +132,12 @@ impl At<'_> {
         if let Some(denial) = self.check_schema(caller, cell_box, chain)? {
             return Ok(Some(denial));
         }
-        let not_here = Caller::new(Who::Invalid(Reason::NotHere));
-        let nobody = Caller { roles: Vec::new(), ..caller.clone() };
-        let caller = match caller.means {
-            Means::Password if cell_box.schema.is_some() => &not_here,
-            Means::Drive(Some(limit)) if limit != cell_box.id => &nobody,
-            _ => caller,
+        let lesser = match caller.means {
+            Means::Password if cell_box.schema.is_some() => Some(Caller::new(Who::Invalid(Reason::NotHere))),
+            Means::Drive(Some(limit)) if limit != cell_box.id => Some(Caller { roles: Vec::new(), ..caller.clone() }),
+            _ => None,
         };
+        let caller = lesser.as_ref().unwrap_or(caller);
         for row in chain.iter().rev().filter(|row| row.has_acl()) {
             if granted(&*self.list(row.id)?, caller, needed) {
                 return Ok(None);

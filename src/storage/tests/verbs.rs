@@ -287,3 +287,17 @@ fn a_directory_put_beside_the_boxes_becomes_one() {
     assert_eq!(found.schema, None);
     assert!(cell.open_content("hand", &path("x")).is_ok());
 }
+
+#[test]
+fn what_is_not_permitted_at_its_moment_leaves_nothing() {
+    use crate::storage::operation::boxes::CreateBox;
+    use crate::storage::writer::Permitted;
+    let world = World::new();
+    let cell = world.cell();
+    let create = || CreateBox { name: "later".to_owned(), schema: None };
+    let refused = cell.change(Permitted(Box::new(|_| Err(Error::Precondition)), create()));
+    assert!(matches!(refused, Err(Error::Precondition)));
+    assert!(cell.find_box("later").expect("a look").is_none());
+    cell.change(Permitted(Box::new(|_| Ok(())), create())).expect("a box");
+    assert!(cell.find_box("later").expect("a look").is_some());
+}
