@@ -44,6 +44,11 @@ fn cells_belong_to_the_unit_user_in_whose_name_they_are_made() {
     assert_eq!(names(&world.admin("GET", "/__ctl/Cell")), ["c", "hers", "hers-too", "his"]);
     let by_name = |user, name| names(&send(acting(user, "GET", &format!("/__ctl/Cell?$filter=Name%20eq%20'{name}'"))));
     assert_eq!((by_name(BEN, "his").len(), by_name(BEN, "hers").len()), (1, 0));
+    let filtered =
+        |filter: &str| names(&world.admin("GET", &format!("/__ctl/Cell?$filter={filter}&$orderby=Name%20desc&$top=2")));
+    assert_eq!(filtered("startswith(Name,'h')"), ["his", "hers-too"]);
+    assert_eq!(filtered("substringof('too',Name)%20or%20Name%20eq%20'c'"), ["hers-too", "c"]);
+    assert_eq!(names(&send(acting(BEN, "GET", "/__ctl/Cell?$filter=Name%20ne%20'x'"))), ["his"]);
     let seen = send(acting(BEN, "PROPFIND", "/").header("Depth", "1")).expect(207).text().to_owned();
     assert!(seen.contains("/his<") && !seen.contains("/hers<") && !seen.contains("/c<"), "{seen}");
 

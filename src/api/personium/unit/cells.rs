@@ -6,8 +6,7 @@ use serde_json::{Map, Value};
 use super::super::call::Call;
 use super::super::ctl::{metadata, service_document};
 use super::super::odata::{
-    Entity, Fields, Literal, Named, Options, Step, created, field_problem, found, listed, quoted, steps, updated,
-    write_allowed,
+    Entity, Fields, Named, Options, Step, created, field_problem, found, listed, quoted, steps, updated, write_allowed,
 };
 use crate::domain::names::{FieldError, is_cell_name};
 use crate::storage::Error;
@@ -21,6 +20,9 @@ const CELL: Named = Named { type_name: "UnitCtl.Cell", properties: &["Name"], na
 
 /// A cell that is retrieved alone tells its limit too. In a list that would open every cell.
 const CELL_ALONE: Named = Named { properties: &["Name", "Quota"], ..CELL };
+
+/// Cells that are read at once where all must be looked at.
+const SCAN: usize = 10_000;
 
 const SET: &str = "OPTIONS, GET, POST";
 const ENTITY: &str = "OPTIONS, GET, PUT, MERGE, DELETE";
@@ -161,17 +163,41 @@ fn list(call: &Call) -> Result<Response, Problem> {
         Some((_, true)) => CellOrder::NameReversed,
     };
     let unit = &call.unit;
-    let by_name = options.filter.first().filter(|(name, _)| name == "Name");
-    let (records, count) = if let Some((_, literal)) = by_name {
-        let name = literal.clone().text().unwrap_or_default();
-        let agree = options.filter.iter().all(|(_, other)| *other == Literal::Text(name.clone()));
-        let found = if agree { unit.record(&name).map_err(|e| call.failed(e))? } else { None };
-        let found = found.filter(|record| call.require_owner(record).is_ok());
-        let count = usize::from(found.is_some());
-        (found.into_iter().skip(options.skip).take(options.top).collect(), count)
-    } else {
-        let count = if options.count { unit.count_cells(call.limited_to()).map_err(|e| call.failed(e))? } else { 0 };
-        (unit.cells_by(order, options.skip, options.top, call.limited_to()).map_err(|e| call.failed(e))?, count)
+    let matches = |record: &CellRecord| entity_of(call, record).is_asked_for(&options);
+    let (records, count) = match &options.filter {
+        None => {
+            let whose = call.limited_to();
+            let count = if options.count { unit.count_cells(whose).map_err(|e| call.failed(e))? } else { 0 };
+            (unit.cells_by(order, options.skip, options.top, whose).map_err(|e| call.failed(e))?, count)
+        }
+        Some(filter) => {
+            let mut found = Vec::new();
+            let mut count = 0;
+            let mut take = |record: CellRecord| {
+                if matches(&record) {
+                    count += 1;
+                    if count > options.skip && found.len() < options.top {
+                        found.push(record);
+                    }
+                }
+            };
+            if let Some(name) = filter.demands("Name") {
+                let record = unit.record(name).map_err(|e| call.failed(e))?;
+                record.into_iter().filter(|record| call.require_owner(record).is_ok()).for_each(&mut take);
+            } else {
+                let mut seen = 0;
+                loop {
+                    let page = unit.cells_by(order, seen, SCAN, call.limited_to()).map_err(|e| call.failed(e))?;
+                    seen += page.len();
+                    let last = page.len() < SCAN;
+                    page.into_iter().for_each(&mut take);
+                    if last {
+                        break;
+                    }
+                }
+            }
+            (found, count)
+        }
     };
     listed(records.iter().map(|record| entity_of(call, record)).collect(), CELL, &options, Some(count))
 }
