@@ -9,6 +9,7 @@ mod log_rule;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use log_rule::LogRule;
 
@@ -63,12 +64,36 @@ pub struct EventLog {
     log_installs: bool,
     rotate_bytes: u64,
     cache: Mutex<HashMap<i64, Arc<CachedRules>>>,
+    /// Cells by name in which no rule is about what the server does itself, and until when that counts.
+    quiet: Mutex<HashMap<String, Instant>>,
 }
+
+/// For how long it counts that a cell has no such rule.
+const QUIET: Duration = Duration::from_secs(1);
 
 impl EventLog {
     /// `log_installs` says whether installations are logged in cells without any rule that logs.
     pub fn new(log_installs: bool) -> Self {
-        Self { log_installs, rotate_bytes: ROTATE_BYTES, cache: Mutex::default() }
+        Self { log_installs, rotate_bytes: ROTATE_BYTES, cache: Mutex::default(), quiet: Mutex::default() }
+    }
+
+    /// Whether a cell had no rule a moment ago that is about what the server does itself. Costs nothing.
+    pub fn is_quiet(&self, cell: &str) -> bool {
+        let quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        quiet.get(cell).is_some_and(|until| Instant::now() < *until)
+    }
+
+    /// Whether a cell has such a rule now.
+    pub fn watches(&self, cell: &Cell) -> Result<bool> {
+        let watches = self.rules(cell)?.rules.iter().any(LogRule::is_internal);
+        if !watches {
+            let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+            if quiet.len() >= CACHED_CELLS {
+                quiet.clear();
+            }
+            quiet.insert(cell.name().to_owned(), Instant::now() + QUIET);
+        }
+        Ok(watches)
     }
 
     /// Whether an installation that begins now is to be logged whole.
@@ -121,6 +146,9 @@ impl EventLog {
             cache.clear();
         }
         cache.insert(cell.number(), fresh.clone());
+        if fresh.rules.iter().any(LogRule::is_internal) {
+            self.quiet.lock().unwrap_or_else(PoisonError::into_inner).remove(cell.name());
+        }
         Ok(fresh)
     }
 }

@@ -50,6 +50,11 @@ impl LogRule {
         })
     }
 
+    /// Whether it is about what the server does itself.
+    pub(super) fn is_internal(&self) -> bool {
+        !self.external
+    }
+
     /// Types match by their beginning, or by their end where the rule's begins with a dot; objects and texts by their
     /// beginning; subjects as they are.
     pub(super) fn matches(&self, event: &Event, cell_url: &str) -> bool {

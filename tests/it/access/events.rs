@@ -85,3 +85,57 @@ fn what_clients_tell_is_logged_where_a_rule_says_so() {
     let expected = r#",[WARN ],"key1","true",null,null,"note.new","a ""quoted"" thing","i""#;
     assert!(lines[0].ends_with(expected), "{lines:?}");
 }
+
+#[test]
+fn what_is_done_in_boxes_reaches_the_rules() {
+    let world = World::new();
+    let token = world.user("a", &["r"]);
+    world.allow("b", &[("r", &["all"])]);
+    let send = |method: &str, path: &str, body: &str, status: u16| {
+        let request = Request::new(method, &format!("/c/{path}")).bearer(&token).body(body);
+        let request = if method == "PROPFIND" { request.header("Depth", "0") } else { request };
+        world.send(request.header("Destination", "/c/b/col/g")).expect(status);
+    };
+    // Before there is a rule nothing is told, and that is not remembered for longer than it holds.
+    send("PUT", "b/early", "x", 201);
+    let get = Request::new("GET", "/c/b/early").bearer(&token);
+    world.send(get.clone()).expect(200);
+    world.send(get.clone()).expect(200);
+    for (name, of) in [("files", "davfile"), ("collections", "webdavcol"), ("boxes", "box")] {
+        world.make("Rule", &json!({ "Name": name, "Action": "log", "EventType": of })).expect(201);
+    }
+    world.send(get.clone()).expect(200);
+    world.send(get).expect(200);
+    send("MKCOL", "b/col", "", 201);
+    send("PUT", "b/col/f", "x", 201);
+    send("PUT", "b/col/f", "y", 204);
+    send("PUT", "b/none/f", "y", 409);
+    send("PROPFIND", "b/col", "", 207);
+    send("MOVE", "b/col/f", "", 201);
+    send("ACL", "b", &super::acl(&world.url("c"), &[("r", &["all"])], ""), 200);
+    send("DELETE", "b/col/g", "", 204);
+    send("DELETE", "b/col", "", 204);
+    let log = world.admin("GET", "/c/__log/current/default.log").expect(200);
+    let lines: Vec<String> = log
+        .text()
+        .lines()
+        .map(|line| {
+            let fields: Vec<&str> = line.rsplitn(5, ',').collect();
+            assert_eq!(fields[3], format!("\"{}#a\"", world.url("c")), "{line}");
+            format!("{} {} {}", fields[2], fields[1], fields[0]).replace(['"'], "").replace(&world.url("c"), "")
+        })
+        .collect();
+    let expected = [
+        "davfile.get b/early 200",
+        "davfile.get b/early 200",
+        "webdavcol.create b/col 201",
+        "davfile.create b/col/f 201",
+        "davfile.update b/col/f 204",
+        "webdavcol.propfind b/col 207",
+        "davfile.move b/col/f 201",
+        "box.acl b 200",
+        "davfile.delete b/col/g 204",
+        "webdavcol.delete b/col 204",
+    ];
+    assert_eq!(lines, expected, "{}", log.text());
+}
