@@ -139,3 +139,28 @@ fn what_is_done_in_boxes_reaches_the_rules() {
     ];
     assert_eq!(lines, expected, "{}", log.text());
 }
+
+#[test]
+fn rules_that_ask_for_what_there_is_not_say_so_in_the_log() {
+    let world = World::new();
+    for (name, action, target) in [
+        ("service", "exec", "personium-localcell:/b/svc/run"),
+        ("away", "relay", "https://elsewhere.example/x"),
+        ("other", "relay.event", "personium-localunit:/d/"),
+    ] {
+        let rule = json!({ "Name": name, "Action": action, "TargetUrl": target, "EventType": "davfile.create" });
+        world.make("Rule", &rule).expect(201);
+    }
+    world.send(Request::new("PUT", "/c/b/f").bearer(TOKEN).body("x")).expect(201);
+    world.send(Request::new("PUT", "/c/b/f").bearer(TOKEN).body("y")).expect(204);
+    let log = world.admin("GET", "/c/__log/current/default.log").expect(200);
+    let lines: Vec<&str> = log.text().lines().collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    for (name, action) in [("service", "exec"), ("away", "relay"), ("other", "relay.event")] {
+        let told = format!(
+            ",null,null,\"rule.unsupported\",\"{}__ctl/Rule(Name='{name}',_Box.Name=null)\",\"`{action}` is not supported by this server; nothing was done for davfile.create\"",
+            world.url("c")
+        );
+        assert!(lines.iter().any(|line| line.contains("[WARN ]") && line.ends_with(&told)), "{told}: {lines:?}");
+    }
+}
