@@ -16,4 +16,4 @@ pub use keys::{
     Storage, Webdav,
 };
 pub use sources::{Setting, Source, Sources};
-pub use value::{BaseUrl, CellUrls, Durability, Hosts, Network, Proxies, Reserve, Secret, Size};
+pub use value::{BaseUrl, CellList, CellUrls, Durability, Hosts, Network, Proxies, Reserve, Secret, Size};

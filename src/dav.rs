@@ -96,6 +96,17 @@ pub(crate) fn box_guard(
     }
 }
 
+/// Reading an `If` header never panics, and what was read can be asked.
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) fn fuzz_if_header(data: &[u8]) {
+    let Ok(header) = if_header::IfHeader::parse(&String::from_utf8_lossy(data)) else { return };
+    assert!(!header.lists.is_empty(), "a header without lists is malformed");
+    let _ = header.tokens().count();
+    for list in &header.lists {
+        let _ = list.holds(|_| true);
+    }
+}
+
 /// The refusal of an encoded path that holds a name that no resource can have.
 pub(crate) fn bad_name(path: &str) -> Problem {
     let bad = path.split('/').find(|name| !name.is_empty() && decode_segment(name).is_err());

@@ -11,6 +11,8 @@ pub mod cli;
 pub mod config;
 pub mod dav;
 pub mod domain;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod server;
 pub mod snapshot;
 pub mod storage;

@@ -12,6 +12,7 @@ mod router;
 mod sending;
 pub mod shutdown;
 pub mod tls;
+mod told;
 mod wire;
 
 pub use crate::web::state::App;

@@ -19,6 +19,7 @@ pub mod response;
 pub(crate) mod share;
 pub mod state;
 pub mod store_problem;
+pub mod unit_user;
 
 pub use body::Body;
 pub use problem::{Code, Problem};

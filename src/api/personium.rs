@@ -7,6 +7,7 @@ pub mod cell_box;
 pub mod ctl;
 pub mod event;
 mod form;
+pub mod html;
 pub mod introspect;
 mod listing;
 pub mod log;
@@ -15,3 +16,9 @@ mod odata;
 pub mod role;
 pub mod token;
 pub mod unit;
+
+/// Keys, paths, query options and bodies of control objects never panic; a filter that was read can be held against an entity.
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) fn fuzz_odata(data: &[u8]) {
+    odata::fuzz(data);
+}

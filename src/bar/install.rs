@@ -36,6 +36,7 @@ use crate::storage::cell::Cell;
 use crate::storage::database::cell_box::CellBox;
 use crate::storage::operation::install::{BeginInstall, Begun};
 use crate::storage::unit::Unit;
+use crate::storage::writer::{Permission, Permitted};
 
 /// In place of the number of a cell's installations: none may begin.
 const HELD: usize = usize::MAX;
@@ -114,6 +115,16 @@ impl Installer {
 
     /// Checks a bar and begins its installation. Blocks.
     pub fn prepare(self: &Arc<Self>, cell: Arc<Cell>, request: InstallRequest) -> Result<Accepted, PrepareError> {
+        self.prepare_if(cell, request, Box::new(|_| Ok(())))
+    }
+
+    /// As [`Self::prepare`], if that is allowed at the moment when the box appears.
+    pub fn prepare_if(
+        self: &Arc<Self>,
+        cell: Arc<Cell>,
+        request: InstallRequest,
+        permission: Permission,
+    ) -> Result<Accepted, PrepareError> {
         let InstallRequest { box_name, bar, request_key, cell_urls } = request;
         let (bar, bytes) = BarFile::open(bar, &self.limits)?;
         let schema_taken = |schema: &str| cell.read(|v| Ok(v.box_with_schema(schema)?.is_some()));
@@ -128,11 +139,12 @@ impl Installer {
         let begin =
             BeginInstall { name: box_name.clone(), schema: plan.schema.clone(), request_key: request_key.clone() };
         let before = clock::now_ms();
-        let begun = cell.change(begin).map_err(|e| match e {
+        let begun = cell.change(Permitted(permission, begin)).map_err(|e| match e {
             storage::Error::SchemaTaken => {
                 Refusal::SchemaTaken { schema: plan.schema.clone().unwrap_or_default() }.into()
             }
             storage::Error::Exists => Refusal::NameTaken { name: box_name.clone() }.into(),
+            refused @ storage::Error::Refused(_) => PrepareError::Store(refused),
             other => {
                 ending::abandon_unheard(&cell, &box_name, &request_key, before);
                 PrepareError::Store(other)

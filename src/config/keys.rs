@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::value::Value;
-use super::{BaseUrl, CellUrls, ConfigError, Durability, Hosts, Proxies, Reserve, Secret, Setting, Size, Sources};
+use super::{
+    BaseUrl, CellList, CellUrls, ConfigError, Durability, Hosts, Proxies, Reserve, Secret, Setting, Size, Sources,
+};
 
 /// A key of the table.
 #[derive(Debug)]
@@ -168,6 +170,8 @@ keys! {
         lock_time_s: u64 = "0",
         /// The scope of tokens for which none was asked.
         default_scope: String = "root",
+        /// URLs of cells whose accounts are unit users: they log in for the unit, and cells that they make are theirs.
+        unit_user_issuers: CellList = "",
         /// Seconds after which tokens are sealed with a new key.
         key_rotation_s: u64 = "2592000",
     }

@@ -248,6 +248,26 @@ impl Value for Hosts {
     }
 }
 
+/// URLs of cells, each with its trailing slash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CellList(pub Vec<String>);
+
+impl Value for CellList {
+    fn parse(text: &str) -> Result<Self, String> {
+        let urls = items(text).map(|url| if url.ends_with('/') { url.to_owned() } else { format!("{url}/") });
+        let known = |url: &String| ["http://", "https://", "personium-localunit:"].iter().any(|s| url.starts_with(s));
+        let urls: Vec<String> = urls.collect();
+        match urls.iter().find(|url| !known(url)) {
+            None => Ok(Self(urls)),
+            Some(url) => Err(format!("holds `{url}`, which is no URL of a cell such as https://unit.example/people/")),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.join(",")
+    }
+}
+
 /// An address, or all that share its first bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {

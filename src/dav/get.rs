@@ -18,7 +18,6 @@ use crate::storage::database::cell_box::Lookup;
 use crate::storage::database::{Kind, View};
 use crate::storage::known::KnownFile;
 use crate::storage::{Cell, Error};
-use crate::web::auth::AccessContext;
 use crate::web::authority::Access;
 use crate::web::conditional::range_counts;
 use crate::web::file_body::{Now, ReadAt};
@@ -50,12 +49,8 @@ pub(super) fn get(request: &DavRequest) -> Result<Response, Problem> {
 /// As [`get`], on a thread that must not wait: for a file that was read a moment ago. Nothing says nothing.
 pub(super) fn get_now(request: &DavRequest) -> Option<Response> {
     let Named { cell, box_name, path } = &request.named;
-    if matches!(request.context, AccessContext::Basic(_)) {
-        // A password may have to be hashed.
-        return None;
-    }
     let cell = request.unit.cell_at_hand(cell)?;
-    let access = request.access_in(&cell).ok()?;
+    let access = Access::now(&request.authority, &request.context, &cell, &request.asked, &request.headers)?;
     let may = |view: &View<'_>, lookup: &Lookup| access.permit(view, lookup, request.method.as_str());
     let content = cell.open_content_now(box_name, path, &may)?;
     let known = known(&cell, &access, &content);

@@ -7,11 +7,13 @@ mod caller;
 mod decision;
 mod snapshot;
 mod table;
+mod unit_user;
 
 pub use caller::{AppSchema, Caller, Means, Reason, Who};
 pub use decision::{Denial, Scope};
 pub use snapshot::{AccessCache, AccountAccess, At, List};
 pub use table::{Need, On, Place, Row, TABLE, need};
+pub use unit_user::{Contents, UnitUser};
 
 #[cfg(test)]
 mod tests;

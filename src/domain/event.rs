@@ -1,6 +1,7 @@
 //! Events of a cell and its log: which events are logged, at which level, and how a line looks.
 //!
-//! A line is written for each rule of the cell that has a `log` action and matches. Where a cell has no such rule, the
+//! A line is written for each rule of the cell that has a `log` action and matches; one that asks for a service or a relay, which this
+//! server does not have, makes a line that says so. Where a cell has no rule that logs, the
 //! installation of a box can be logged whole nevertheless: who begins one asks [`EventLog::installs_everything`] and hands
 //! the answer to [`EventLog::publish`] until the end. Everything here blocks.
 
@@ -9,8 +10,9 @@ mod log_rule;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use log_rule::LogRule;
+use log_rule::{Effect, LogRule};
 
 use super::rule::RuleFields;
 use crate::storage::cell::Cell;
@@ -46,7 +48,7 @@ pub enum Level {
     Error,
 }
 
-/// The rules of a cell that log, as of a change sequence.
+/// The rules of a cell, as of a change sequence.
 #[derive(Debug)]
 struct CachedRules {
     incarnation: String,
@@ -63,17 +65,41 @@ pub struct EventLog {
     log_installs: bool,
     rotate_bytes: u64,
     cache: Mutex<HashMap<i64, Arc<CachedRules>>>,
+    /// Cells by name in which no rule is about what the server does itself, and until when that counts.
+    quiet: Mutex<HashMap<String, Instant>>,
 }
+
+/// For how long it counts that a cell has no such rule.
+const QUIET: Duration = Duration::from_secs(1);
 
 impl EventLog {
     /// `log_installs` says whether installations are logged in cells without any rule that logs.
     pub fn new(log_installs: bool) -> Self {
-        Self { log_installs, rotate_bytes: ROTATE_BYTES, cache: Mutex::default() }
+        Self { log_installs, rotate_bytes: ROTATE_BYTES, cache: Mutex::default(), quiet: Mutex::default() }
+    }
+
+    /// Whether a cell had no rule a moment ago that is about what the server does itself. Costs nothing.
+    pub fn is_quiet(&self, cell: &str) -> bool {
+        let quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        quiet.get(cell).is_some_and(|until| Instant::now() < *until)
+    }
+
+    /// Whether a cell has such a rule now.
+    pub fn watches(&self, cell: &Cell) -> Result<bool> {
+        let watches = self.rules(cell)?.rules.iter().any(LogRule::is_internal);
+        if !watches {
+            let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+            if quiet.len() >= CACHED_CELLS {
+                quiet.clear();
+            }
+            quiet.insert(cell.name().to_owned(), Instant::now() + QUIET);
+        }
+        Ok(watches)
     }
 
     /// Whether an installation that begins now is to be logged whole.
     pub fn installs_everything(&self, cell: &Cell) -> Result<bool> {
-        Ok(self.log_installs && self.rules(cell)?.rules.is_empty())
+        Ok(self.log_installs && !self.rules(cell)?.rules.iter().any(LogRule::logs))
     }
 
     /// Writes the lines of some events in their order. `cell_url` ends with a slash. With `everything` each event is a line of
@@ -99,7 +125,13 @@ impl EventLog {
         let cached = self.rules(cell)?;
         for event in events {
             for rule in cached.rules.iter().filter(|rule| rule.matches(event, cell_url)) {
-                line::write(&mut lines, now, rule.level, key, event, cell_url);
+                match &rule.effect {
+                    Effect::Line(level) => line::write(&mut lines, now, *level, key, event, cell_url),
+                    Effect::Unsupported { action, rule } => {
+                        let told = unsupported(action, rule, event);
+                        line::write(&mut lines, now, Level::Warn, key, &told, cell_url);
+                    }
+                }
             }
         }
         Ok(lines)
@@ -121,7 +153,20 @@ impl EventLog {
             cache.clear();
         }
         cache.insert(cell.number(), fresh.clone());
+        if fresh.rules.iter().any(LogRule::is_internal) {
+            self.quiet.lock().unwrap_or_else(PoisonError::into_inner).remove(cell.name());
+        }
         Ok(fresh)
+    }
+}
+
+/// What the log says where a rule asks for what cannot be done.
+fn unsupported(action: &str, rule: &str, event: &Event) -> Event {
+    Event {
+        event_type: "rule.unsupported".to_owned(),
+        object: Some(rule.to_owned()),
+        info: Some(format!("`{action}` is not supported by this server; nothing was done for {}", event.event_type)),
+        ..Event::default()
     }
 }
 
@@ -129,7 +174,11 @@ fn read_rules(view: &View<'_>) -> Result<Vec<LogRule>> {
     let mut rules = Vec::new();
     for object in view.objects(ObjectKind::Rule)? {
         let bound = if object.owner == 0 { None } else { view.cell_box_by_id(object.owner)? };
-        rules.extend(LogRule::of(RuleFields::from_json(&object.fields), bound.map(|b| (b.name, b.schema))));
+        rules.extend(LogRule::of(
+            &object.name,
+            RuleFields::from_json(&object.fields),
+            bound.map(|b| (b.name, b.schema)),
+        ));
     }
     Ok(rules)
 }

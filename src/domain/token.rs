@@ -3,7 +3,8 @@
 //! A token is a prefix that names its kind, then base64url of key number, nonce and ciphertext (XChaCha20-Poly1305; the prefix is
 //! authenticated too). Clients can read nothing in it and change nothing. The keys are the unit's and follow one another.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -28,6 +29,8 @@ pub enum Kind {
     VisitorRefresh,
     /// A person of one cell for another cell.
     Transcell,
+    /// Somebody who speaks for the owner of the cell, at the unit: its target is the cell itself.
+    UnitLocal,
     /// Changing a password, nothing else.
     PasswordChange,
     /// The code of an authorization, exchanged once.
@@ -37,12 +40,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Access,
         Self::Refresh,
         Self::VisitorAccess,
         Self::VisitorRefresh,
         Self::Transcell,
+        Self::UnitLocal,
         Self::PasswordChange,
         Self::Code,
         Self::Cookie,
@@ -55,6 +59,7 @@ impl Kind {
             Self::VisitorAccess => "AV~",
             Self::VisitorRefresh => "RV~",
             Self::Transcell => "TC~",
+            Self::UnitLocal => "AU~",
             Self::PasswordChange => "AP~",
             Self::Code => "GC~",
             Self::Cookie => "CK~",
@@ -143,8 +148,14 @@ pub enum OpenError {
     Seal,
 }
 
+/// Tokens that were opened last are not opened anew, as long as the keys are the same; so many of them.
+const OPENED: usize = 4096;
+
 /// Seals and opens tokens with the unit's keys.
-pub struct Sealer(RwLock<Arc<Vec<(u32, XChaCha20Poly1305)>>>);
+pub struct Sealer {
+    keys: RwLock<Arc<Vec<(u32, XChaCha20Poly1305)>>>,
+    opened: Mutex<HashMap<String, Arc<(Kind, Claims)>>>,
+}
 
 impl std::fmt::Debug for Sealer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -160,16 +171,17 @@ impl Sealer {
     /// `keys`: the newest first, not none.
     pub fn new(keys: &[TokenKey]) -> Self {
         assert!(!keys.is_empty(), "invariant: a unit has a key");
-        Self(RwLock::new(ciphers(keys)))
+        Self { keys: RwLock::new(ciphers(keys)), opened: Mutex::default() }
     }
 
     /// Takes other keys from now on.
     pub fn replace(&self, keys: &[TokenKey]) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = ciphers(keys);
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = ciphers(keys);
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn keys(&self) -> Arc<Vec<(u32, XChaCha20Poly1305)>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn seal(&self, kind: Kind, claims: &Claims) -> String {
@@ -185,6 +197,25 @@ impl Sealer {
         bytes.extend_from_slice(&nonce);
         bytes.extend_from_slice(&sealed);
         format!("{}{}", kind.prefix(), URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    /// As [`Self::open`]; what was opened before is remembered.
+    pub fn open_again(&self, token: &str) -> Result<Arc<(Kind, Claims)>, OpenError> {
+        let opened = || self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = opened().get(token) {
+            return Ok(known.clone());
+        }
+        let keys = self.keys();
+        let said = Arc::new(self.open(token)?);
+        let mut opened = opened();
+        // Keys that were replaced meanwhile may not have opened it.
+        if Arc::ptr_eq(&keys, &self.keys()) {
+            if opened.len() >= OPENED {
+                opened.clear();
+            }
+            opened.insert(token.to_owned(), said.clone());
+        }
+        Ok(said)
     }
 
     /// What a token says, whether it has expired or not.
@@ -251,9 +282,11 @@ mod tests {
         let token = sealer.seal(Kind::Access, &claims());
         sealer.replace(&[second.clone(), first]);
         assert!(sealer.open(&token).is_ok());
+        assert_eq!(sealer.open_again(&token), sealer.open_again(&token), "opened, then remembered");
         let newer = sealer.seal(Kind::Access, &claims());
         sealer.replace(&[second]);
         assert_eq!(sealer.open(&token), Err(OpenError::Form));
+        assert_eq!(sealer.open_again(&token), Err(OpenError::Form));
         assert!(sealer.open(&newer).is_ok());
     }
 }

@@ -23,7 +23,7 @@ use crate::web::authority::Authority;
 use crate::web::problem::{Code, Problem};
 use crate::web::pulse::Exchange;
 use crate::web::request_body::RequestBody;
-use crate::web::{Body, Request, Response, response};
+use crate::web::{Body, Request, Response, blocking, response, unit_user};
 
 mod access_log;
 mod catch;
@@ -150,6 +150,13 @@ async fn dispatch(
     let from = app.urls.client_address(peer, &parts.headers);
     let Authority { unit_token, sealer, .. } = &*app.authority;
     let access = AccessContext::of(&parts.headers, parts.uri.query(), from, unit_token, sealer);
+    let access = unit_user::named(access, &asked, &parts.headers)?;
+    let access = if unit_user::is_for_the_unit(&access, &asked) {
+        let (app, asked, headers) = (Arc::clone(&app), asked.clone(), parts.headers.clone());
+        blocking::run(move || unit_user::of_token(&app.authority, &app.unit, &asked, access, &headers)).await?
+    } else {
+        access
+    };
     let query = parts.uri.query().map(str::to_owned);
     let (method, headers) = (parts.method, parts.headers);
     router::route(&app, Request { method, target, asked, query, headers, key, access, from, body }).await

@@ -272,27 +272,34 @@ impl Unit {
 
     /// Cells in the order of their creation, after `skip` others; directories that somebody put there are adopted first.
     pub fn cells(&self, skip: usize, limit: usize) -> Result<Vec<CellRecord>> {
-        self.cells_by(CellOrder::Creation, skip, limit)
+        self.cells_by(CellOrder::Creation, skip, limit, None)
     }
 
-    /// As [`Unit::cells`], in another order.
-    pub fn cells_by(&self, order: CellOrder, skip: usize, limit: usize) -> Result<Vec<CellRecord>> {
+    /// As [`Unit::cells`], in another order; with an owner, his alone.
+    pub fn cells_by(
+        &self,
+        order: CellOrder,
+        skip: usize,
+        limit: usize,
+        owner: Option<&str>,
+    ) -> Result<Vec<CellRecord>> {
         let mut index = locked(&self.index);
         self.notice_directories(&mut index)?;
-        index.list(order, skip, limit)
+        index.list(order, skip, limit, owner)
     }
 
-    /// Up to `limit` cells whose numbers are greater than `number`, in the order of their creation.
-    pub fn cells_after(&self, number: i64, limit: usize) -> Result<Vec<CellRecord>> {
+    /// Up to `limit` cells whose numbers are greater than `number`, in the order of their creation; with an owner, his alone.
+    pub fn cells_after(&self, number: i64, limit: usize, owner: Option<&str>) -> Result<Vec<CellRecord>> {
         let mut index = locked(&self.index);
         self.notice_directories(&mut index)?;
-        index.list_after(number, limit)
+        index.list_after(number, limit, owner)
     }
 
-    pub fn count_cells(&self) -> Result<usize> {
+    /// The number of cells; with an owner, of his.
+    pub fn count_cells(&self, owner: Option<&str>) -> Result<usize> {
         let mut index = locked(&self.index);
         self.notice_directories(&mut index)?;
-        index.count()
+        index.count(owner)
     }
 
     /// Compares `cells/` with the index if the directory has changed since that was last done.
@@ -315,7 +322,7 @@ impl Unit {
             }
             there.insert(name);
         }
-        for record in index.list(CellOrder::Creation, 0, usize::MAX)? {
+        for record in index.list(CellOrder::Creation, 0, usize::MAX, None)? {
             if !there.contains(&record.name) {
                 index.remove(record.number)?;
             }
@@ -339,29 +346,35 @@ impl Unit {
             return index.update(record.number, name);
         }
         let created_ms = view.meta_number("created_ms")?;
+        let owner = view.owner()?;
         if uuid.is_empty() || index.find_uuid(&uuid)?.is_some() {
             uuid = id::uuid22();
             Tx::new(&conn, self.lease.owner())?.set_meta("uuid", &uuid)?;
         }
         tracing::info!(cell = name, "a cell that was put here is adopted");
-        index.insert(name, &uuid, created_ms)
+        index.insert(name, &uuid, owner.as_deref(), created_ms)
     }
 
     /// Makes an empty cell with its main box. `Exists` if the name is taken.
     pub fn create_cell(&self, name: &str) -> Result<CellRecord> {
+        self.create_cell_of(name, None)
+    }
+
+    /// As [`Unit::create_cell`], for an owner.
+    pub fn create_cell_of(&self, name: &str, owner: Option<&str>) -> Result<CellRecord> {
         if self.record(name)?.is_some() {
             return Err(Error::Exists);
         }
         let uuid = id::uuid22();
         let staged = self.root.join("staging").join(format!("{:x}-{uuid}", self.lease.owner()));
         let now = clock::now_ms();
-        let made = build_cell(&staged, &uuid, now).and_then(|()| {
+        let made = build_cell(&staged, &uuid, owner, now).and_then(|()| {
             let cells = self.root.join("cells");
             // Whoever looks in between would take the directory for one that somebody put there.
             let mut index = locked(&self.index);
             rename_new(&staged, &cells.join(name))?;
             sync_directory(&cells)?;
-            index.insert(name, &uuid, now)
+            index.insert(name, &uuid, owner, now)
         });
         made.map_err(|e| {
             drop(fs::remove_dir_all(&staged));

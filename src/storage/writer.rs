@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 pub use context::{Context, Touched};
 pub use settler::Settler;
 
+use super::database::View;
 use super::database::pending::{How, Step, Undo};
 use super::error::{Error, Result};
 use crate::base::path::{ResourcePath, Segment};
@@ -147,6 +148,33 @@ impl<T: Send + 'static, F: FnMut(&Context<'_>) -> Result<T> + Send + 'static> Op
 
     fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<T>> {
         (self.1)(ctx).map(Decision::rows)
+    }
+}
+
+/// Asked inside the transaction of a change, before anything else.
+pub type Permission = Box<dyn Fn(&View<'_>) -> Result<()> + Send>;
+
+/// An operation that happens only if that is allowed at its moment.
+pub struct Permitted<O>(pub Permission, pub O);
+
+impl<O: Operation> Operation for Permitted<O> {
+    type Output = O::Output;
+
+    fn footprint(&self) -> Footprint {
+        self.1.footprint()
+    }
+
+    fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<O::Output>> {
+        (self.0)(ctx.tx)?;
+        self.1.decide(ctx)
+    }
+
+    fn waits_for_another(&self) -> bool {
+        self.1.waits_for_another()
+    }
+
+    fn committed(&mut self) {
+        self.1.committed();
     }
 }
 

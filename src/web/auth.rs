@@ -16,7 +16,7 @@ use percent_encoding::percent_decode_str;
 use subtle::ConstantTimeEq;
 
 use super::problem::{Code, Problem};
-use crate::domain::access::{Denial, Reason};
+use crate::domain::access::{Denial, Reason, UnitUser};
 use crate::domain::token::{Claims, Kind, OpenError, Sealer};
 
 /// The user whose Basic password is the unit token.
@@ -86,6 +86,8 @@ impl fmt::Debug for BasicCredentials {
 pub enum AccessContext {
     /// Every privilege everywhere.
     UnitAdmin,
+    /// Somebody whom the unit knows.
+    UnitUser(Arc<UnitUser>),
     Anonymous,
     Invalid(Reason),
     /// A token of the unit that has not expired.
@@ -111,12 +113,16 @@ impl AccessContext {
 
     fn of_token(token: &[u8], sealer: &Sealer) -> Self {
         let Ok(token) = std::str::from_utf8(token) else { return Self::Invalid(Reason::Token) };
-        match sealer.open(token) {
-            Err(OpenError::Seal) if token.starts_with(Kind::Transcell.prefix()) => Self::Invalid(Reason::Seal),
-            Err(_) | Ok((Kind::Code | Kind::Cookie, _)) => Self::Invalid(Reason::Token),
-            Ok((kind, _)) if kind.is_refresh() => Self::Invalid(Reason::RefreshToken),
-            Ok((_, claims)) if claims.is_expired() => Self::Invalid(Reason::Expired),
-            Ok(token) => Self::Token(Arc::new(token)),
+        let opened = match sealer.open_again(token) {
+            Ok(opened) => opened,
+            Err(OpenError::Seal) if token.starts_with(Kind::Transcell.prefix()) => return Self::Invalid(Reason::Seal),
+            Err(_) => return Self::Invalid(Reason::Token),
+        };
+        match opened.0 {
+            Kind::Code | Kind::Cookie => Self::Invalid(Reason::Token),
+            kind if kind.is_refresh() => Self::Invalid(Reason::RefreshToken),
+            _ if opened.1.is_expired() => Self::Invalid(Reason::Expired),
+            _ => Self::Token(opened),
         }
     }
 
@@ -159,15 +165,23 @@ impl AccessContext {
         *self == Self::UnitAdmin
     }
 
+    /// The unit user who asks, if it is one.
+    pub fn unit_user(&self) -> Option<&UnitUser> {
+        match self {
+            Self::UnitUser(user) => Some(user),
+            _ => None,
+        }
+    }
+
     /// Whether there is anybody who could be let in.
     pub fn may_be_somebody(&self) -> bool {
         !matches!(self, Self::Anonymous | Self::Invalid(_))
     }
 
-    /// Lets only the unit's administrator pass.
+    /// Lets only the unit's administrator and its users pass.
     pub fn require_unit(&self, challenge: &Challenge) -> Result<(), Problem> {
         let denial = match self {
-            Self::UnitAdmin => return Ok(()),
+            Self::UnitAdmin | Self::UnitUser(_) => return Ok(()),
             Self::Anonymous => Denial::Anonymous,
             Self::Invalid(reason) => Denial::Invalid(*reason),
             Self::Token(_) => Denial::UnitOnly,
@@ -241,6 +255,7 @@ impl Challenge {
             Denial::OtherSchema => Code::SchemaMismatch,
             Denial::SchemaLevel => Code::SchemaLevel,
             Denial::UnitOnly => Code::UnitUserRequired,
+            Denial::NotTheOwner => Code::NotTheOwner,
         };
         self.attach(Problem::new(code))
     }

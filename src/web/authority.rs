@@ -11,11 +11,11 @@ use http::header::RETRY_AFTER;
 
 use super::auth::{AccessContext, Challenge, Place as Offer, UnitToken};
 use super::problem::{Code, Problem};
-use super::public_url::Asked;
+use super::public_url::{Asked, local_cell};
 use crate::base::clock;
 use crate::config::Auth;
 use crate::domain::access::{
-    AccessCache, AppSchema, At, Caller, Denial, Means, Need, On, Place, Reason, Scope, Who, need,
+    AccessCache, AppSchema, At, Caller, Denial, Means, Need, On, Place, Reason, Scope, UnitUser, Who, need,
 };
 use crate::domain::account::Status;
 use crate::domain::acl::{Privilege, SchemaAuthz};
@@ -61,6 +61,8 @@ pub struct Authority {
     password_form: regex_lite::Regex,
     /// The scope of tokens that were asked for without any.
     pub default_scope: String,
+    /// The URLs of cells whose tokens for the unit are those of unit users.
+    pub unit_user_issuers: Vec<String>,
 }
 
 impl Authority {
@@ -94,6 +96,7 @@ impl Authority {
             rotation,
             password_form,
             default_scope: config.default_scope.clone(),
+            unit_user_issuers: config.unit_user_issuers.0.clone(),
         })
     }
 
@@ -123,10 +126,12 @@ pub fn overloaded(error: Overload) -> Problem {
 #[derive(Debug, Clone)]
 enum Identity {
     UnitAdmin,
+    UnitUser(Arc<UnitUser>),
     Anonymous,
     Invalid(Reason),
     Token(Arc<(Kind, Claims)>),
-    Login(BasicLogin),
+    /// Good at an access state of the cell, where that is known and is not looked at anew.
+    Login(BasicLogin, Option<i64>),
 }
 
 /// A request in one cell, to be let in or not.
@@ -152,25 +157,64 @@ impl Access {
         asked: &Asked,
         headers: &HeaderMap,
     ) -> Result<Self, Problem> {
+        let identity = match Self::without_waiting(context) {
+            Some(identity) => identity,
+            None => Self::by_password(authority, context, cell, asked)?,
+        };
+        Ok(Self::with(authority, identity, cell, asked, headers))
+    }
+
+    /// As [`Self::of`], on a thread that must not wait; nothing where a password would have to be verified. A password that was
+    /// verified a moment ago counts only as long as nothing about access has changed since.
+    pub fn now(
+        authority: &Arc<Authority>,
+        context: &AccessContext,
+        cell: &Cell,
+        asked: &Asked,
+        headers: &HeaderMap,
+    ) -> Option<Self> {
         let identity = match context {
+            AccessContext::Basic(basic) => {
+                let (login, state) = authority.logins.known(cell, &basic.user, &basic.password, basic.from)?;
+                Identity::Login(login, Some(state))
+            }
+            other => Self::without_waiting(other)?,
+        };
+        Some(Self::with(authority, identity, cell, asked, headers))
+    }
+
+    fn without_waiting(context: &AccessContext) -> Option<Identity> {
+        Some(match context {
             AccessContext::UnitAdmin => Identity::UnitAdmin,
+            AccessContext::UnitUser(user) => Identity::UnitUser(user.clone()),
             AccessContext::Anonymous => Identity::Anonymous,
             AccessContext::Invalid(reason) => Identity::Invalid(*reason),
             AccessContext::Token(token) => Identity::Token(token.clone()),
-            AccessContext::Basic(basic) => {
-                match authority.logins.basic(cell, &basic.user, &basic.password, basic.from) {
-                    Ok(login) => Identity::Login(login),
-                    Err(LoginError::Failed) => Identity::Invalid(Reason::BasicFailed),
-                    Err(LoginError::Locked) => Identity::Invalid(Reason::BasicLocked),
-                    Err(LoginError::Overload(overload)) => return Err(overloaded(overload)),
-                    Err(LoginError::Store(e)) => return Err(Problem::of_store(e, &asked.cell(cell.name()))),
-                }
-            }
-        };
+            AccessContext::Basic(_) => return None,
+        })
+    }
+
+    fn by_password(
+        authority: &Authority,
+        context: &AccessContext,
+        cell: &Cell,
+        asked: &Asked,
+    ) -> Result<Identity, Problem> {
+        let AccessContext::Basic(basic) = context else { return Ok(Identity::Anonymous) };
+        match authority.logins.basic(cell, &basic.user, &basic.password, basic.from) {
+            Ok(login) => Ok(Identity::Login(login, None)),
+            Err(LoginError::Failed) => Ok(Identity::Invalid(Reason::BasicFailed)),
+            Err(LoginError::Locked) => Ok(Identity::Invalid(Reason::BasicLocked)),
+            Err(LoginError::Overload(overload)) => Err(overloaded(overload)),
+            Err(LoginError::Store(e)) => Err(Problem::of_store(e, &asked.cell(cell.name()))),
+        }
+    }
+
+    fn with(authority: &Arc<Authority>, identity: Identity, cell: &Cell, asked: &Asked, headers: &HeaderMap) -> Self {
         let by_script = Challenge::is_by_script(headers);
         let (authority, asked) = (Arc::clone(authority), asked.clone());
         let (cell, number) = (cell.name().to_owned(), cell.number());
-        Ok(Self(Arc::new(Parts { authority, identity, cell, number, asked, by_script })))
+        Self(Arc::new(Parts { authority, identity, cell, number, asked, by_script }))
     }
 
     pub fn is_unit_admin(&self) -> bool {
@@ -185,8 +229,9 @@ impl Access {
                 let left = token.1.expires_ms.saturating_sub(clock::now_ms());
                 u64::try_from(left).ok().map(Duration::from_millis)
             }
-            Identity::Login(_) => Some(LOGIN_STANDS),
-            Identity::Invalid(_) => None,
+            Identity::Login(..) => Some(LOGIN_STANDS),
+            // Whether a unit user still is one is for another cell to say.
+            Identity::Invalid(_) | Identity::UnitUser(_) => None,
         }
     }
 
@@ -197,9 +242,12 @@ impl Access {
 
     /// The URL of who asks; none of the unit's administrator and of strangers. The name of an account is that in its token.
     pub fn subject(&self) -> Option<String> {
+        if let Identity::UnitUser(user) = &self.0.identity {
+            return Some(self.0.asked.public(&user.subject));
+        }
         match &self.token()?.1.subject {
             Subject::Account(_, name) => Some(format!("{}#{name}", self.0.asked.cell(&self.0.cell))),
-            Subject::Foreign { subject, .. } => Some(subject.clone()),
+            Subject::Foreign { subject, .. } => Some(self.0.asked.public(subject)),
         }
     }
 
@@ -208,8 +256,9 @@ impl Access {
         let account = |id: i64| format!("account:{id}");
         match &self.0.identity {
             Identity::UnitAdmin => "unit".to_owned(),
+            Identity::UnitUser(user) => user.subject.clone(),
             Identity::Anonymous | Identity::Invalid(_) => "anonymous".to_owned(),
-            Identity::Login(login) => account(login.account),
+            Identity::Login(login, _) => account(login.account),
             Identity::Token(token) => match &token.1.subject {
                 Subject::Account(id, _) => account(*id),
                 Subject::Foreign { subject, .. } => subject.clone(),
@@ -240,9 +289,12 @@ impl Access {
     pub fn caller(&self, at: &At<'_>) -> Stored<Caller> {
         Ok(match &self.0.identity {
             Identity::UnitAdmin => Caller::new(Who::UnitAdmin),
+            Identity::UnitUser(user) => Caller::new(Who::UnitUser(user.clone())),
             Identity::Anonymous => Caller::new(Who::Anonymous),
             Identity::Invalid(reason) => Caller::new(Who::Invalid(*reason)),
-            Identity::Login(login) => Self::by_login(at, *login)?,
+            // The password must be looked at again, which is not for here.
+            Identity::Login(_, Some(state)) if *state != at.state() => return Err(Error::Busy("the login")),
+            Identity::Login(login, _) => Self::by_login(at, *login)?,
             Identity::Token(token) => self.by_token(at, token.0, &token.1)?,
         })
     }
@@ -253,13 +305,13 @@ impl Access {
         };
         let means = login.drive.map_or(Means::Password, Means::Drive);
         let app = match login.drive {
-            Some(Some(limit)) => at.view().cell_box_by_id(limit)?.and_then(|b| b.schema),
+            Some(Some(limit)) => at.schema_of(limit)?,
             _ => None,
         };
         Ok(Caller {
             means,
             roles: account.roles.clone(),
-            app: app.map(|schema| AppSchema { urls: vec![schema], level: SchemaAuthz::Public }),
+            app: app.map(|schema| AppSchema { urls: vec![schema.to_string()], level: SchemaAuthz::Public }),
             scope: Privilege::Root.name().to_owned(),
             ..Caller::new(Who::Account { id: login.account, name: account.name.clone() })
         })
@@ -287,11 +339,11 @@ impl Access {
                 Caller { roles: account.roles.clone(), ..Caller::new(Who::Account { id: *id, name: name.clone() }) }
             }
             Subject::Foreign { subject, local, .. } if home => {
-                Caller { roles: local.clone(), ..Caller::new(Who::Foreign(subject.clone())) }
+                Caller { roles: local.clone(), ..Caller::new(Who::Foreign(self.0.asked.public(subject))) }
             }
             Subject::Foreign { subject, issuer, roles, .. } => {
-                let roles = at.roles_of_foreign(&self.forms_of(issuer), roles)?;
-                Caller { roles, ..Caller::new(Who::Foreign(subject.clone())) }
+                let roles = at.roles_of_foreign(&self.forms_of(issuer), &self.forms_of_roles(roles))?;
+                Caller { roles, ..Caller::new(Who::Foreign(self.0.asked.public(subject))) }
             }
             Subject::Account(..) => return invalid(Reason::Token),
         };
@@ -300,8 +352,12 @@ impl Access {
 
     /// Whether a token for another cell is for this one.
     fn is_target(&self, claims: &Claims) -> bool {
-        let parts = &self.0;
-        claims.target.as_deref().is_some_and(|target| parts.asked.cell_of_url(target).as_deref() == Some(&parts.cell))
+        claims.target.as_deref() == Some(&*local_cell(&self.0.cell))
+    }
+
+    /// Every way to write the URLs of roles.
+    pub fn forms_of_roles(&self, urls: &[String]) -> Vec<String> {
+        urls.iter().flat_map(|url| [url.clone(), self.0.asked.public(url)]).collect()
     }
 
     /// Every way to write the URL of a cell of this unit; of another only the one that is given.
@@ -361,6 +417,7 @@ impl Access {
                 let caller = caller.at(scope);
                 (!caller.is_known()).then(|| denial_of_stranger(&caller))
             }
+            Need::Unit if matches!(&caller.who, Who::UnitUser(user) if at.is_owned_by(user)) => None,
             Need::Unit => Some(if caller.is_known() { unit_only(&caller) } else { denial_of_stranger(&caller) }),
             Need::Cell(privilege) => at.check_cell(&caller, privilege, scope)?,
             Need::Description(_) => at.check_description(&caller)?,
@@ -466,6 +523,9 @@ fn denial_of_stranger(caller: &Caller) -> Denial {
 
 /// The refusal of somebody who is not the unit's administrator: Basic is no login for that.
 fn unit_only(caller: &Caller) -> Denial {
+    if matches!(caller.who, Who::UnitUser(_)) {
+        return Denial::NotTheOwner;
+    }
     if caller.means == Means::Token { Denial::UnitOnly } else { Denial::Invalid(Reason::NotHere) }
 }
 

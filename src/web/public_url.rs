@@ -23,6 +23,14 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PATH: HeaderName = HeaderName::from_static("x-forwarded-path");
 
+/// What URLs of this unit begin with where they are kept.
+const LOCAL_UNIT: &str = "personium-localunit:";
+
+/// The URL of a cell of this unit as it is kept.
+pub fn local_cell(name: &str) -> String {
+    format!("{LOCAL_UNIT}{name}:/")
+}
+
 /// A first segment that is not a cell, besides those that begin with two underscores.
 const RESERVED: &str = "api";
 
@@ -282,6 +290,33 @@ impl Asked {
         }
         let target = self.locate(url).ok()?;
         target.cell.filter(|_| target.rest.is_empty())
+    }
+
+    /// A URL as it is kept: what is on this unit begins with `personium-localunit:`, so that it means the same by whatever name the
+    /// unit is reached.
+    pub fn local(&self, url: &str) -> String {
+        let (place, fragment) = url.split_at(url.find('#').unwrap_or(url.len()));
+        if let Some(rest) = place.strip_prefix(LOCAL_UNIT) {
+            let (cell, rest) = rest.trim_start_matches('/').split_once('/').unwrap_or_default();
+            let cell = cell.trim_end_matches(':');
+            return if cell.is_empty() { url.to_owned() } else { format!("{}{rest}{fragment}", local_cell(cell)) };
+        }
+        match self.locate(place) {
+            Ok(Target { cell: Some(cell), rest }) if !place.starts_with('/') => {
+                format!("{}{rest}{fragment}", local_cell(&cell))
+            }
+            Ok(Target { cell: None, rest }) if rest.is_empty() => format!("{LOCAL_UNIT}/{fragment}"),
+            _ => url.to_owned(),
+        }
+    }
+
+    /// The same as clients see it.
+    pub fn public(&self, url: &str) -> String {
+        match url.strip_prefix(LOCAL_UNIT).map(|rest| rest.split_once(":/")) {
+            Some(Some((cell, rest))) => format!("{}{rest}", self.cell(cell)),
+            Some(None) => format!("{}{}", self.unit(), url[LOCAL_UNIT.len()..].trim_start_matches('/')),
+            None => url.to_owned(),
+        }
     }
 
     fn target(&self, host: &str, path: &str) -> Result<Target, LocateError> {

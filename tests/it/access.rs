@@ -17,6 +17,7 @@ mod programs;
 mod scenario;
 mod table;
 mod tokens;
+mod unit_users;
 
 /// The password of every account.
 pub const PASSWORD: &str = "pass-word-1";

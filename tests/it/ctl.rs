@@ -408,6 +408,12 @@ fn a_list_of_roles_is_filtered_and_paged() {
     ctl.make("Role", &json!({ "Name": "a", "_Box.Name": "b" }));
     assert_eq!(ctl.names("Role?$filter=_Box.Name%20eq%20'b'"), ["a"]);
     assert_eq!(ctl.names("Role?$filter=_Box.Name%20eq%20null&$orderby=Name&$top=2"), ["a", "c"]);
+    assert_eq!(
+        ctl.names("Role?$filter=Name%20eq%20'a'%20or%20startswith(Name,'c')&$orderby=Name%20desc"),
+        ["c", "a", "a"]
+    );
+    assert_eq!(ctl.names("Role?$filter=not%20(_Box.Name%20ne%20null)%20and%20Name%20gt%20'a'"), ["c", "d"]);
+    assert_eq!(ctl.names("Role?$filter=__updated%20gt%20datetime'2999-01-01T00:00:00'"), [""; 0]);
     let page = ctl.get("Role?$filter=Name%20eq%20'a'&$top=1&$inlinecount=allpages").expect(200).json();
     assert_eq!((page["d"]["results"].as_array().map(Vec::len), &page["d"]["__count"]), (Some(1), &json!("2")));
     let selected = ctl.entity("Role('c')?$select=Name");

@@ -128,9 +128,25 @@ impl Call {
         Challenge::new(place, self.base_url(), &self.headers)
     }
 
-    /// Lets only the unit's administrator pass.
+    /// Lets only the unit's administrator and its users pass.
     pub(super) fn require_unit(&self, place: Place) -> Result<(), Problem> {
         self.access.require_unit(&self.challenge(place))
+    }
+
+    /// Whose cells alone count for the request; none of the administrators, for whom all do.
+    pub(super) fn limited_to(&self) -> Option<&str> {
+        self.access.unit_user().filter(|user| !user.admin).map(|user| user.subject.as_str())
+    }
+
+    /// Refuses a unit user what is done to the cell of somebody else.
+    pub(super) fn require_owner(&self, record: &CellRecord) -> Result<(), Problem> {
+        let may = self.access.unit_user().is_none_or(|user| user.owns(record.owner.as_deref()));
+        if may { Ok(()) } else { Err(Code::NotTheOwner.into()) }
+    }
+
+    /// Makes a cell, which belongs to the unit user who asks, if it is one.
+    pub(super) fn create_cell(&self, name: &str) -> crate::storage::Result<CellRecord> {
+        self.unit.create_cell_of(name, self.access.unit_user().map(|user| user.subject.as_str()))
     }
 
     /// The request in its cell, to be let in or not.

@@ -63,7 +63,7 @@ fn create(call: &Call) -> Result<Response, Problem> {
     if !is_cell_name(&call.cell) {
         return Err(name_problem());
     }
-    match call.unit.create_cell(&call.cell) {
+    match call.create_cell(&call.cell) {
         Ok(_) => Ok(response::empty(StatusCode::CREATED)),
         Err(Error::Exists) => Err(Problem::new(Code::MkcolExists)),
         Err(other) => Err(call.failed(other)),

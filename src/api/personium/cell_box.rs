@@ -20,6 +20,7 @@ use crate::domain::names::{is_box_name, normalize_schema};
 use crate::storage::database::View;
 use crate::storage::database::cell_box::{CellBox, Lookup, MAIN_BOX};
 use crate::storage::operation::boxes::{CreateBox, DeleteBox};
+use crate::storage::writer::{Permission, Permitted};
 use crate::storage::{Cell, Error, Unit};
 use crate::web::auth::{AccessContext, Place as Offer};
 use crate::web::authority::{Access, Authority};
@@ -100,6 +101,12 @@ impl Asked {
             return Ok(());
         }
         cell.read(|view| access.permit_place(view, place, self.method.as_str())).map_err(|e| self.problem(e))
+    }
+
+    /// The same, to be asked inside the transaction of a change.
+    fn permission(&self, cell: &Cell, place: Place) -> Result<Permission, Problem> {
+        let (access, method) = (self.access_in(cell)?, self.method.clone());
+        Ok(Box::new(move |view| access.permit_place(view, place, method.as_str())))
     }
 
     /// The cell and the box, which must exist; then who asks must be allowed to do this to it as `place`.
@@ -215,7 +222,8 @@ async fn create(cell: Arc<Cell>, asked: Asked) -> Result<Response, Problem> {
             return Err(Problem::new(Code::ODataField).with("Name"));
         }
         let create = CreateBox { name: asked.named.box_name.clone(), schema: None };
-        cell.change(create).map_err(|e| match e {
+        let permission = asked.permission(&cell, Place::FreeBox)?;
+        cell.change(Permitted(permission, create)).map_err(|e| match e {
             Error::Exists => Code::MkcolExists.into(),
             other => asked.problem(other),
         })?;

@@ -62,7 +62,7 @@ fn describe(call: &Call, form: &Form) -> Result<Value, Problem> {
                 Some(account) => (format!("{url}#{name}"), Some(name.clone()), account.roles.clone()),
                 None => return Ok(None),
             },
-            Subject::Foreign { subject, local, .. } => (subject.clone(), None, local.clone()),
+            Subject::Foreign { subject, local, .. } => (call.asked.public(subject), None, local.clone()),
         };
         let mut names = Vec::new();
         for id in roles {
@@ -74,7 +74,7 @@ fn describe(call: &Call, form: &Form) -> Result<Value, Problem> {
             "iss": url,
             "sub": subject,
             "username": name,
-            "aud": claims.target.clone().unwrap_or_else(|| url.clone()),
+            "aud": claims.target.as_deref().map_or_else(|| url.clone(), |target| call.asked.public(target)),
             "client_id": claims.schema.as_deref().map(|schema| schema.strip_suffix("#c").unwrap_or(schema)),
             "scope": claims.scope,
             "iat": claims.issued_ms / 1000,

@@ -48,7 +48,7 @@ fn account(call: &Call) -> Result<i64, Problem> {
             Who::Account { .. } => Denial::Invalid(Reason::NotHere),
             Who::Anonymous => Denial::Anonymous,
             Who::Invalid(reason) => Denial::Invalid(reason),
-            Who::UnitAdmin | Who::Foreign(_) => Denial::Lacking,
+            Who::UnitAdmin | Who::UnitUser(_) | Who::Foreign(_) => Denial::Lacking,
         };
         Ok(Err(access.refusal(denial, Offer::Endpoint)))
     });

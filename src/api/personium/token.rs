@@ -18,6 +18,7 @@ use crate::storage::database::cell_root::CELL_ROOT;
 use crate::storage::writer::{Change, Context};
 use crate::web::authority::Access;
 use crate::web::problem::{Code, Problem};
+use crate::web::public_url::local_cell;
 use crate::web::state::App;
 use crate::web::{Request, Response, blocking, response};
 
@@ -28,7 +29,7 @@ mod scope;
 
 pub(super) use error::Refusal;
 pub(super) use issue::REFRESH_SECONDS;
-use issue::{Grant, Lives, issue};
+use issue::{Grant, Lives, issue, issue_for_owner};
 pub(super) use scope::granted;
 
 const METHODS: &str = "OPTIONS, POST";
@@ -66,8 +67,9 @@ impl<'c> Desk<'c> {
         self.access.forms_of(one).iter().any(|form| other.contains(form))
     }
 
-    pub(super) fn is_this_cell(&self, url: &str) -> bool {
-        self.call.asked.cell_of_url(url).as_deref() == Some(&self.call.cell)
+    /// Whether this cell is the target of a token.
+    pub(super) fn is_target(&self, target: &str) -> bool {
+        target == local_cell(&self.call.cell)
     }
 }
 
@@ -108,7 +110,8 @@ fn answer(call: &Call, form: &Form) -> Result<Response, Refusal> {
         other => return Err(Refusal::with(Code::GrantType, other)),
     };
     if form.is_true("p_owner") {
-        return Err(owner_refusal(&desk, &grant.subject)?.into());
+        may_speak_for_owner(&desk, &grant.subject)?;
+        return Ok(issue_for_owner(&desk, lives, grant));
     }
     issue(&desk, form, lives, grant)
 }
@@ -177,13 +180,17 @@ fn names_account(desk: &Desk<'_>, property: &str, name: &str) -> Result<bool, Re
     Ok(element.elements().any(|e| e.local == "account" && e.text().trim() == name) || words.any(|word| word == name))
 }
 
-/// Cells have no owners of their own here, so nobody can speak for one.
-fn owner_refusal(desk: &Desk<'_>, subject: &Subject) -> Result<Code, Refusal> {
+/// Refuses those who may not speak for the owner of the cell, and where it has none.
+fn may_speak_for_owner(desk: &Desk<'_>, subject: &Subject) -> Result<(), Refusal> {
     let named = match subject {
         Subject::Account(_, name) => names_account(desk, OWNERS, name)?,
         Subject::Foreign { .. } => false,
     };
-    Ok(if named { Code::OwnerMissing } else { Code::OwnerNotAllowed })
+    if !named {
+        return Err(Code::OwnerNotAllowed.into());
+    }
+    let owned = desk.cell.read(|view| Ok(view.owner()?.is_some())).map_err(|e| desk.call.failed(e))?;
+    if owned { Ok(()) } else { Err(Code::OwnerMissing.into()) }
 }
 
 fn refresh(desk: &Desk<'_>, form: &Form, schema: Option<String>) -> Result<Grant, Refusal> {
@@ -245,8 +252,8 @@ fn assertion(desk: &Desk<'_>, form: &Form, schema: Option<String>) -> Result<Gra
         return Err(Code::GrantExpired.into());
     }
     let target = claims.target.as_deref().unwrap_or_default();
-    if !desk.is_this_cell(target) {
-        return Err(Refusal::with(Code::GrantTarget, target));
+    if !desk.is_target(target) {
+        return Err(Refusal::with(Code::GrantTarget, desk.call.asked.public(target)));
     }
     let Subject::Foreign { subject, issuer, roles, .. } = claims.subject else { return Err(Code::GrantParse.into()) };
     Ok(Grant {
@@ -262,7 +269,7 @@ fn assertion(desk: &Desk<'_>, form: &Form, schema: Option<String>) -> Result<Gra
 fn visitor(desk: &Desk<'_>, subject: String, issuer: String, roles: Vec<String>) -> Result<Subject, Refusal> {
     let local = desk.cell.read(|view| {
         let at = desk.access.at(view)?;
-        at.roles_of_foreign(&desk.access.forms_of(&issuer), &roles)
+        at.roles_of_foreign(&desk.access.forms_of(&issuer), &desk.access.forms_of_roles(&roles))
     });
     let local = local.map_err(|e| desk.call.failed(e))?;
     Ok(Subject::Foreign { subject, issuer, roles, local })

@@ -1,5 +1,8 @@
 //! The caller of a request, as a cell sees it.
 
+use std::sync::Arc;
+
+use super::unit_user::UnitUser;
 use crate::base::id::ResourceId;
 use crate::domain::acl::{Privilege, Privileges, SchemaAuthz};
 
@@ -25,6 +28,8 @@ pub enum Reason {
 pub enum Who {
     /// The unit's administrator: every privilege everywhere.
     UnitAdmin,
+    /// Somebody whom the unit knows, who has no roles in cells.
+    UnitUser(Arc<UnitUser>),
     Anonymous,
     Invalid(Reason),
     /// Somebody who has to change the password of an account first.
@@ -85,6 +90,6 @@ impl Caller {
 
     /// Whether somebody is known by good credentials.
     pub fn is_known(&self) -> bool {
-        matches!(self.who, Who::UnitAdmin | Who::Account { .. } | Who::Foreign(_))
+        matches!(self.who, Who::UnitAdmin | Who::UnitUser(_) | Who::Account { .. } | Who::Foreign(_))
     }
 }

@@ -42,10 +42,13 @@ struct Snapshot {
     state: i64,
     /// The UUID of the cell.
     uuid: String,
+    owner: Option<String>,
     /// Tokens that are spent.
     spent: HashSet<String>,
     lists: Mutex<HashMap<ResourceId, Arc<List>>>,
     accounts: Mutex<HashMap<i64, Option<Arc<AccountAccess>>>>,
+    /// Schemas of boxes by their numbers, of those that drive passwords are limited to.
+    schemas: Mutex<HashMap<ResourceId, Option<Arc<str>>>>,
 }
 
 /// What is known about cells.
@@ -80,9 +83,11 @@ impl AccessCache {
         let snapshot = Arc::new(Snapshot {
             state,
             uuid: view.meta_text("uuid")?.unwrap_or_default(),
+            owner: view.owner()?,
             spent: view.spent_tokens(clock::now_ms())?.into_iter().collect(),
             lists: Mutex::default(),
             accounts: Mutex::default(),
+            schemas: Mutex::default(),
         });
         let mut cells = locked(&self.cells);
         if cells.len() >= CELLS && !cells.contains_key(&cell) {
@@ -101,6 +106,30 @@ impl At<'_> {
     /// The UUID of the cell.
     pub fn uuid(&self) -> &str {
         &self.snapshot.uuid
+    }
+
+    /// The unit user whose cell it is.
+    pub fn owner(&self) -> Option<&str> {
+        self.snapshot.owner.as_deref()
+    }
+
+    /// What changes with everything that is asked here.
+    pub fn state(&self) -> i64 {
+        self.snapshot.state
+    }
+
+    /// The schema of the box of a number.
+    pub fn schema_of(&self, id: ResourceId) -> Result<Option<Arc<str>>> {
+        if let Some(known) = locked(&self.snapshot.schemas).get(&id) {
+            return Ok(known.clone());
+        }
+        let schema: Option<Arc<str>> = self.view.cell_box_by_id(id)?.and_then(|found| found.schema).map(Into::into);
+        let mut schemas = locked(&self.snapshot.schemas);
+        if schemas.len() >= KEPT {
+            schemas.clear();
+        }
+        schemas.insert(id, schema.clone());
+        Ok(schema)
     }
 
     /// Whether a token was used up or revoked.

@@ -1,4 +1,4 @@
-//! Rules with a `log` action, and which events they match.
+//! Rules, which events they match, and what becomes of those: a line in the log, or the word that nothing can become of them here.
 
 use super::line::expanded;
 use super::{Event, LOCAL_CELL, Level};
@@ -6,10 +6,22 @@ use crate::domain::rule::RuleFields;
 
 const LOCAL_BOX: &str = "personium-localbox:/";
 
-/// A rule that logs. What a rule does not say matches everything.
+/// What becomes of an event that a rule matches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Effect {
+    Line(Level),
+    /// The rule asks for an action that this server does not have: services and relays.
+    Unsupported {
+        action: String,
+        /// The URL of the rule.
+        rule: String,
+    },
+}
+
+/// A rule. What it does not say matches everything.
 #[derive(Debug, Clone)]
 pub(super) struct LogRule {
-    pub(super) level: Level,
+    pub(super) effect: Effect,
     external: bool,
     subject: Option<String>,
     event_type: Option<String>,
@@ -26,13 +38,17 @@ struct Bound {
 }
 
 impl LogRule {
-    /// The rule with these fields, if it logs. `bound` is the name and the schema of the box that it belongs to.
-    pub(super) fn of(fields: RuleFields, bound: Option<(String, Option<String>)>) -> Option<Self> {
-        let level = match fields.action.as_deref() {
-            Some("log" | "log.info") => Level::Info,
-            Some("log.warn") => Level::Warn,
-            Some("log.error") => Level::Error,
-            _ => return None,
+    /// The rule of this name with these fields, if it has an action. `bound` is the name and the schema of the box that it belongs to.
+    pub(super) fn of(name: &str, fields: RuleFields, bound: Option<(String, Option<String>)>) -> Option<Self> {
+        let effect = match fields.action.as_deref()? {
+            "log" | "log.info" => Effect::Line(Level::Info),
+            "log.warn" => Effect::Line(Level::Warn),
+            "log.error" => Effect::Line(Level::Error),
+            action => {
+                let of_box = bound.as_ref().map_or_else(|| "null".to_owned(), |(name, _)| format!("'{name}'"));
+                let rule = format!("{LOCAL_CELL}__ctl/Rule(Name='{name}',_Box.Name={of_box})");
+                Effect::Unsupported { action: action.to_owned(), rule }
+            }
         };
         let given = |text: Option<String>| text.filter(|t| !t.is_empty());
         let object = given(fields.event_object).map(|object| match (&bound, object.strip_prefix(LOCAL_BOX)) {
@@ -40,7 +56,7 @@ impl LogRule {
             _ => object,
         });
         Some(Self {
-            level,
+            effect,
             external: fields.event_external,
             subject: given(fields.event_subject),
             event_type: given(fields.event_type),
@@ -48,6 +64,16 @@ impl LogRule {
             info: given(fields.event_info),
             bound: bound.map(|(_, schema)| Bound { schema }),
         })
+    }
+
+    /// Whether it logs.
+    pub(super) fn logs(&self) -> bool {
+        matches!(self.effect, Effect::Line(_))
+    }
+
+    /// Whether it is about what the server does itself.
+    pub(super) fn is_internal(&self) -> bool {
+        !self.external
     }
 
     /// Types match by their beginning, or by their end where the rule's begins with a dot; objects and texts by their

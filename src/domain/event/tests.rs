@@ -23,7 +23,7 @@ fn event(event_type: &str) -> Event {
 }
 
 fn matches(rule: RuleFields, event: &Event) -> bool {
-    LogRule::of(rule, None).expect("a rule that logs").matches(event, CELL)
+    LogRule::of("n", rule, None).expect("a rule that logs").matches(event, CELL)
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn rules_match_by_what_they_say() {
     let e = event("cellctl.Role.create");
     assert!(matches(rule("log"), &e));
     assert!(!matches(rule("log"), &Event { external: true, ..e.clone() }));
-    assert!(LogRule::of(rule("exec"), None).is_none());
+    assert!(!LogRule::of("n", rule("exec"), None).expect("a rule").logs());
     for (wanted, expected) in [("cellctl.", true), (".create", true), ("create", false), (".delete", false), ("", true)]
     {
         assert_eq!(matches(RuleFields { event_type: text(wanted), ..rule("log") }, &e), expected, "{wanted}");
@@ -76,7 +76,7 @@ fn rules_match_by_what_they_say() {
 fn a_rule_of_a_box_sees_what_its_app_does() {
     let bound = |schema: &str, object: Option<&str>| {
         let fields = RuleFields { event_object: object.map(str::to_owned), ..rule("log.warn") };
-        LogRule::of(fields, Some(("b".to_owned(), Some(schema.to_owned())))).expect("a rule that logs")
+        LogRule::of("n", fields, Some(("b".to_owned(), Some(schema.to_owned())))).expect("a rule that logs")
     };
     let e = Event { schema: Some("urn:app".to_owned()), ..event("t") };
     assert!(bound("urn:app", Some("personium-localbox:/x")).matches(&e, CELL));

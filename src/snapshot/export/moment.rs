@@ -321,7 +321,9 @@ fn head(of: &ExportOf, ids: &DocIds, written: &[Written]) -> Fixed {
         .to_string();
     let mut declared = serde_json::Map::new();
     declared.insert("Name".to_owned(), json!(of.record.name));
-    let doc = Doc { declared, created_ms: of.record.created_ms, updated_ms: of.record.updated_ms, ..Doc::default() };
+    let hidden = of.record.owner.iter().map(|owner| ("Owner".to_owned(), json!(owner))).collect();
+    let doc =
+        Doc { declared, hidden, created_ms: of.record.created_ms, updated_ms: of.record.updated_ms, ..Doc::default() };
     let mut cell = doc.line(ids, "Cell", &of.record.uuid);
     cell["_index"] = json!("u0_ad");
     cell["_source"]["a"] = json!({});

@@ -86,6 +86,11 @@ impl<'c> View<'c> {
         self.optional("read meta", "SELECT value FROM meta WHERE key=?1", [key], |r| r.get(0))
     }
 
+    /// The URL of the unit user whose cell it is. It never changes.
+    pub fn owner(&self) -> Result<Option<String>> {
+        self.meta_text("owner")
+    }
+
     /// The cell's change sequence.
     pub fn change_seq(&self) -> Result<i64> {
         self.meta_number("seq")

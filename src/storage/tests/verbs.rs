@@ -261,7 +261,7 @@ fn a_newer_format_is_refused_by_name_and_a_unit_without_its_manifest_too() {
     };
     set_version("unit.db", 99);
     assert!(matches!(open(), Err(OpenError::Store(Error::Newer { format: 99, .. }))));
-    set_version("unit.db", 1);
+    set_version("unit.db", 2);
     set_version("cells/c/cell.db", 99);
     assert!(matches!(open().expect("a unit").cell("c"), Err(Error::Newer { format: 99, .. })));
     set_version("cells/c/cell.db", crate::storage::database::schema::FORMAT);
@@ -286,4 +286,18 @@ fn a_directory_put_beside_the_boxes_becomes_one() {
     let found = cell.find_box("hand").expect("an answer").expect("a box");
     assert_eq!(found.schema, None);
     assert!(cell.open_content("hand", &path("x")).is_ok());
+}
+
+#[test]
+fn what_is_not_permitted_at_its_moment_leaves_nothing() {
+    use crate::storage::operation::boxes::CreateBox;
+    use crate::storage::writer::Permitted;
+    let world = World::new();
+    let cell = world.cell();
+    let create = || CreateBox { name: "later".to_owned(), schema: None };
+    let refused = cell.change(Permitted(Box::new(|_| Err(Error::Precondition)), create()));
+    assert!(matches!(refused, Err(Error::Precondition)));
+    assert!(cell.find_box("later").expect("a look").is_none());
+    cell.change(Permitted(Box::new(|_| Ok(())), create())).expect("a box");
+    assert!(cell.find_box("later").expect("a look").is_some());
 }

@@ -73,7 +73,7 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Builds a cell's directory, durable, in a place where nobody looks.
-pub(super) fn build_cell(path: &Path, uuid: &str, now_ms: i64) -> Result<()> {
+pub(super) fn build_cell(path: &Path, uuid: &str, owner: Option<&str>, now_ms: i64) -> Result<()> {
     let directories = ["boxes", "boxes/__", "snapshot", "log", "log/current", "log/archive", "staging", "staging/gone"];
     let mut private = DirBuilder::new();
     private.mode(private::DIRECTORY);
@@ -91,6 +91,9 @@ pub(super) fn build_cell(path: &Path, uuid: &str, now_ms: i64) -> Result<()> {
             tx.set_meta("uuid", uuid)?;
             tx.set_meta("incarnation", id::uuid22())?;
             tx.set_meta("created_ms", now_ms)?;
+            if let Some(owner) = owner {
+                tx.set_meta("owner", owner)?;
+            }
             let (seq, number) = (tx.next_seq(), tx.next_id());
             let stamp = tx.next_stamp();
             tx.insert_box(&CellBox {

@@ -1,4 +1,4 @@
-//! `unit.db`: the cells by number and name, and which of them have running jobs.
+//! `unit.db`: the cells by number and name, whose they are, and which of them have running jobs.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::storage::error::{Error, Result};
 use crate::storage::private;
 
 /// The format of `unit.db` that this program writes.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 const TABLES: &str = "
 CREATE TABLE cell(
@@ -17,6 +17,12 @@ CREATE TABLE cell(
   created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL, busy INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX cell_busy ON cell(busy) WHERE busy<>0;
 CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY) WITHOUT ROWID;
+";
+
+/// From format 1 to 2: cells have owners. What is known of them is in the cells themselves; before, no cell had one.
+const OWNERS: &str = "
+ALTER TABLE cell ADD COLUMN owner TEXT;
+CREATE INDEX cell_owner ON cell(owner) WHERE owner IS NOT NULL;
 ";
 
 /// A cell as the unit knows it.
@@ -29,6 +35,8 @@ pub struct CellRecord {
     pub version: i64,
     pub created_ms: i64,
     pub updated_ms: i64,
+    /// The URL of the unit user whose cell it is; one of this unit begins with `personium-localunit:`.
+    pub owner: Option<String>,
 }
 
 /// The order of a list of cells.
@@ -57,10 +65,11 @@ fn record(r: &Row<'_>) -> rusqlite::Result<CellRecord> {
         version: r.get(3)?,
         created_ms: r.get(4)?,
         updated_ms: r.get(5)?,
+        owner: r.get(6)?,
     })
 }
 
-const COLUMNS: &str = "number, name, uuid, version, created_ms, updated_ms";
+const COLUMNS: &str = "number, name, uuid, version, created_ms, updated_ms, owner";
 
 /// The open index.
 #[derive(Debug)]
@@ -81,6 +90,9 @@ impl Index {
             let mut format: i64 = conn.pragma_query_value(None, "user_version", |r| r.get(0))?;
             if format == 0 {
                 conn.execute_batch(TABLES)?;
+            }
+            if format < 2 {
+                conn.execute_batch(OWNERS)?;
                 conn.pragma_update(None, "user_version", FORMAT)?;
                 format = FORMAT;
             }
@@ -111,30 +123,48 @@ impl Index {
         read().map_err(Error::database("list cells"))
     }
 
-    pub(super) fn list_after(&self, number: i64, limit: usize) -> Result<Vec<CellRecord>> {
-        let query = format!("SELECT {COLUMNS} FROM cell WHERE number>?1 ORDER BY number LIMIT ?2");
-        self.rows(&query, params![number, i64::try_from(limit).unwrap_or(i64::MAX)])
+    /// Cells with greater numbers; with an owner, his.
+    pub(super) fn list_after(&self, number: i64, limit: usize, owner: Option<&str>) -> Result<Vec<CellRecord>> {
+        let whose = if owner.is_some() { "owner=?3" } else { "?3 IS NULL" };
+        let query = format!("SELECT {COLUMNS} FROM cell WHERE number>?1 AND {whose} ORDER BY number LIMIT ?2");
+        self.rows(&query, params![number, i64::try_from(limit).unwrap_or(i64::MAX), owner])
     }
 
-    pub(super) fn list(&self, order: CellOrder, skip: usize, limit: usize) -> Result<Vec<CellRecord>> {
-        let query = format!("SELECT {COLUMNS} FROM cell ORDER BY {} LIMIT ?1 OFFSET ?2", order.clause());
-        self.rows(&query, params![i64::try_from(limit).unwrap_or(i64::MAX), skip as i64])
+    /// Cells in an order; with an owner, his.
+    pub(super) fn list(
+        &self,
+        order: CellOrder,
+        skip: usize,
+        limit: usize,
+        owner: Option<&str>,
+    ) -> Result<Vec<CellRecord>> {
+        let whose = if owner.is_some() { "owner=?3" } else { "?3 IS NULL" };
+        let order = order.clause();
+        let query = format!("SELECT {COLUMNS} FROM cell WHERE {whose} ORDER BY {order} LIMIT ?1 OFFSET ?2");
+        self.rows(&query, params![i64::try_from(limit).unwrap_or(i64::MAX), skip as i64, owner])
     }
 
     pub(super) fn busy(&self) -> Result<Vec<CellRecord>> {
         self.rows(&format!("SELECT {COLUMNS} FROM cell WHERE busy<>0"), [])
     }
 
-    pub(super) fn count(&self) -> Result<usize> {
-        let count: rusqlite::Result<i64> = self.conn.query_row("SELECT COUNT(*) FROM cell", [], |r| r.get(0));
+    pub(super) fn count(&self, owner: Option<&str>) -> Result<usize> {
+        let query = "SELECT COUNT(*) FROM cell WHERE ?1 IS NULL OR owner=?1";
+        let count: rusqlite::Result<i64> = self.conn.query_row(query, [owner], |r| r.get(0));
         Ok(count.map_err(Error::database("count cells"))? as usize)
     }
 
-    pub(super) fn insert(&mut self, name: &str, uuid: &str, created_ms: i64) -> Result<CellRecord> {
+    pub(super) fn insert(
+        &mut self,
+        name: &str,
+        uuid: &str,
+        owner: Option<&str>,
+        created_ms: i64,
+    ) -> Result<CellRecord> {
         self.conn
             .execute(
-                "INSERT INTO cell(name, uuid, version, created_ms, updated_ms) VALUES(?1,?2,1,?3,?3)",
-                params![name, uuid, created_ms],
+                "INSERT INTO cell(name, uuid, version, created_ms, updated_ms, owner) VALUES(?1,?2,1,?3,?3,?4)",
+                params![name, uuid, created_ms, owner],
             )
             .map_err(Error::database("insert a cell"))?;
         self.find(name)?.ok_or(Error::CellMissing)
@@ -192,5 +222,40 @@ impl Index {
             )
             .map_err(Error::database("write meta"))?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_of_format_1_gets_owners() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let path = folder.path().join("unit.db");
+        let old = Connection::open(&path).expect("a database");
+        old.execute_batch(TABLES).expect("tables");
+        old.execute_batch("INSERT INTO cell(name, uuid, version, created_ms, updated_ms) VALUES('c', 'u', 1, 7, 7)")
+            .expect("a row");
+        old.pragma_update(None, "user_version", 1).expect("a version");
+        drop(old);
+        for opening in ["first", "second"] {
+            let mut index = Index::open(&path).expect("an index");
+            let found = index.find("c").expect("a record").expect("a cell");
+            assert_eq!((found.created_ms, found.owner), (7, None), "{opening}");
+            let made = index.insert(opening, opening, Some("o"), 8).expect("a record");
+            assert_eq!(made.owner.as_deref(), Some("o"));
+        }
+        let index = Index::open(&path).expect("an index");
+        let names = |owner| -> Vec<String> {
+            let rows = index.list(CellOrder::Name, 0, 9, owner).expect("rows");
+            rows.into_iter().map(|record| record.name).collect()
+        };
+        assert_eq!(
+            (names(None), names(Some("o"))),
+            (vec!["c".into(), "first".into(), "second".into()], vec!["first".into(), "second".into()])
+        );
+        assert_eq!((index.count(None).expect("a number"), index.count(Some("o")).expect("a number")), (3, 2));
+        assert_eq!(index.list_after(1, 9, Some("o")).expect("rows").len(), 2);
     }
 }

@@ -15,12 +15,12 @@ const PAUSE: Duration = Duration::from_millis(50);
 const LOOK: Duration = Duration::from_millis(500);
 
 impl Unit {
-    /// Begins a cell that is to take the place of another; it has that one's identifier and an empty main box. It is removed
+    /// Begins a cell that is to take the place of another; it has that one's identifier and owner, and an empty main box. It is removed
     /// when it is dropped.
     pub fn new_cell(&self, record: &CellRecord) -> Result<NewCell> {
         let path = self.root.join("staging").join(format!("{:x}-{}", self.lease.owner(), id::uuid22()));
         self.disk.point("build cell").map_err(Error::io("create", "a cell"))?;
-        if let Err(e) = build_cell(&path, &record.uuid, clock::now_ms()) {
+        if let Err(e) = build_cell(&path, &record.uuid, record.owner.as_deref(), clock::now_ms()) {
             drop(std::fs::remove_dir_all(&path));
             return Err(e);
         }

@@ -136,3 +136,33 @@ fn a_password_in_a_url_logs_nobody_in() {
         assert!(page.text().contains("<form") && !page.text().contains(PASSWORD), "{}", page.text());
     }
 }
+
+#[test]
+fn a_page_tells_what_a_code_means() {
+    let world = World::new();
+    let page = |query: &str| {
+        let reply = world.server.anonymous("GET", &format!("/c/__html/error{query}")).expect(200);
+        assert_eq!(reply.header("content-type"), Some("text/html; charset=utf-8"));
+        assert!(reply.header("content-security-policy").is_some_and(|p| p.contains("default-src 'none'")));
+        reply.text().to_owned()
+    };
+    assert!(page("?code=PR400-OD-0001").contains("JSON parse error."));
+    for query in ["", "?code=", "?code=PR400-XX-9999", "?code=%3Cscript%3E"] {
+        let text = page(query);
+        assert!(text.contains("undefined") && !text.contains("<script"), "{query}: {text}");
+    }
+    assert_eq!(outcome(&world.server.anonymous("POST", "/c/__html/error")), "405 PR405-MC-0001");
+    assert_eq!(outcome(&world.server.anonymous("GET", "/c/__html/other")), "404 PR404-MC-0001");
+    assert_eq!(outcome(&world.server.anonymous("GET", "/none/__html/error")), "404 PR404-DV-0003");
+}
+
+#[test]
+fn a_redirect_cannot_climb_out_of_the_apps_cell() {
+    let (world, app, _) = app();
+    for climb in ["../c/__/x", "%2e%2e/c/__/x", "a/.%2E/%2e./c", "a/%2E%2E"] {
+        let asked =
+            [("response_type", "code"), ("client_id", app.as_str()), ("redirect_uri", &format!("{app}{climb}"))];
+        let reply = world.server.anonymous("GET", &format!("/c/__authz?{}", encoded(&asked)));
+        assert_eq!(outcome(&reply), "400 PR400-AZ-0003", "{climb}");
+    }
+}

@@ -8,7 +8,14 @@ use crate::harness::TOKEN;
 
 /// A world with `b/col/f` and `b/col/sub/g`.
 fn tree() -> World {
-    let world = World::new();
+    grown(World::new())
+}
+
+fn tree_at(root: &std::path::Path) -> World {
+    grown(World::at(root))
+}
+
+fn grown(world: World) -> World {
     for path in ["b/col", "b/col/sub"] {
         world.admin("MKCOL", &format!("/c/{path}")).expect(201);
     }
@@ -87,6 +94,11 @@ fn a_change_counts_for_the_next_request_whoever_made_it() {
     assert_eq!(get(), 403, "a new role of the name is another role");
 }
 
+/// Flips of `another_process_changes_lists_and_no_answer_is_stale`.
+const FLIPS: usize = 10_000;
+
+/// The server is one process, this test another, both on one root; half of the flips are of the list, half of the role. The root
+/// is in memory where that is possible: what is shown is order, not durability.
 #[test]
 fn another_process_changes_lists_and_no_answer_is_stale() {
     use cellar::domain::acl::{Privilege, Privileges};
@@ -97,18 +109,33 @@ fn another_process_changes_lists_and_no_answer_is_stale() {
     use cellar::storage::unit::Role;
     use cellar::storage::writer::{Change, Context};
 
-    let world = tree();
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a directory");
+    let world = tree_at(&folder.path().join("unit"));
     let token = world.user("a", &["r"]);
+    let drive = world.drive_password("laptop", "a", None);
     world.allow("b/col", &[("r", &["read-properties"])]);
     let unit = Unit::open(world.server.root(), Role::Tool, Limits::default()).expect("the unit");
     let cell = unit.cell("c").expect("the cell");
     let mut connection = world.server.connect();
-    let request = Request::new("GET", "/c/b/col/f").bearer(&token);
-    for round in 0..500 {
-        let granted = round % 2 == 0;
+    let get = Request::new("GET", "/c/b/col/f");
+    let requests = [get.clone().bearer(&token), get.basic("a", &drive)];
+    let (mut listed, mut linked) = (false, true);
+    for round in 0..FLIPS {
+        // Each flip turns the answer.
+        let of_the_list = matches!(round % 4, 0 | 3);
+        if of_the_list {
+            listed = !listed;
+        } else {
+            linked = !linked;
+        }
         let flip = Change(move |ctx: &Context<'_>| {
             let role = ctx.tx.object(ObjectKind::Role, "r", 0)?.expect("the role");
-            let privilege = if granted { Privilege::Read } else { Privilege::Exec };
+            let account = ctx.tx.object(ObjectKind::Account, "a", 0)?.expect("the account");
+            let link = ((ObjectKind::Account, account.id), (ObjectKind::Role, role.id));
+            if !of_the_list {
+                return if linked { ctx.tx.insert_link(link.0, link.1) } else { ctx.tx.remove_link(link.0, link.1) };
+            }
+            let privilege = if listed { Privilege::Read } else { Privilege::Exec };
             let privileges: Privileges = [privilege].into_iter().collect();
             let ace = Ace { role: Some(role.id), privileges: privileges.bits() as i64 };
             let collection = ctx.tx.cell_box("b")?.expect("the box").id;
@@ -116,7 +143,10 @@ fn another_process_changes_lists_and_no_answer_is_stale() {
             ctx.tx.set_resource_acl(&row, &Acl { require_schema: None, aces: vec![ace] })
         });
         cell.change(flip).expect("a change");
-        assert_eq!(connection.send(&request).status, if granted { 200 } else { 403 }, "round {round}");
+        let expected = if listed && linked { 200 } else { 403 };
+        for request in &requests {
+            assert_eq!(connection.send(request).status, expected, "round {round}: {request:?}");
+        }
     }
 }
 
@@ -332,4 +362,24 @@ fn lists_are_shown_to_those_who_may_see_them() {
     world.allow("b/col/f", &[("r", &["read-properties", "read-acl"])]);
     assert!(propfind("b/col/f", "").expect(207).text().contains("<D:read-acl/>"));
     assert!(propfind("", "").expect(207).text().contains("<p:acl-read/>"));
+}
+
+#[test]
+fn who_loses_the_privilege_while_a_bar_comes_in_installs_nothing() {
+    let world = World::new();
+    let user = world.user("a", &["installer"]);
+    world.allow("", &[("installer", &["box-install"])]);
+    let bar = super::scenario::bar(&world.url("app"));
+    let install = Request::new("MKCOL", "/c/notes").bearer(&user).header("Content-Type", "application/zip");
+    let install = install.header("Expect", "100-continue").body(bar.clone());
+    let mut connection = world.server.connect();
+    connection.start(&install).expect("sent");
+    assert_eq!(connection.head().expect("an interim answer").0, 100, "the request was let in");
+    world.allow("", &[("installer", &["box-read"])]);
+    connection.write(&bar).expect("sent");
+    let reply = connection.reply("MKCOL").expect("an answer");
+    assert_eq!(outcome(&reply), "403 PR403-AU-0002");
+    assert_eq!(outcome(&world.admin("GET", "/c/notes")), "404 PR404-DV-0002");
+    world.allow("", &[("installer", &["box-install"])]);
+    world.send(install).expect(202);
 }

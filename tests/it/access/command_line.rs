@@ -91,7 +91,7 @@ fn refusals_say_what_the_server_says() {
         (&["acl", "grant", "c/b", "all", "fly"], "", "there is no privilege `fly`"),
         (&["acl", "revoke", "c/b", "all"], "", "grants all nothing"),
         (&["role", "rm", "c", "nobody"], "", "PR404-OD-0002"),
-        (&["role", "ls", "c", "--url", "https://unit.example/"], "", "is no URL of a server that can be spoken to"),
+        (&["role", "ls", "c", "--url", "ftp://unit.example/"], "", "is no URL of a server that can be spoken to"),
     ] {
         let output = run(&world, false, arguments, stdin);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -85,3 +85,82 @@ fn what_clients_tell_is_logged_where_a_rule_says_so() {
     let expected = r#",[WARN ],"key1","true",null,null,"note.new","a ""quoted"" thing","i""#;
     assert!(lines[0].ends_with(expected), "{lines:?}");
 }
+
+#[test]
+fn what_is_done_in_boxes_reaches_the_rules() {
+    let world = World::new();
+    let token = world.user("a", &["r"]);
+    world.allow("b", &[("r", &["all"])]);
+    let send = |method: &str, path: &str, body: &str, status: u16| {
+        let request = Request::new(method, &format!("/c/{path}")).bearer(&token).body(body);
+        let request = if method == "PROPFIND" { request.header("Depth", "0") } else { request };
+        world.send(request.header("Destination", "/c/b/col/g")).expect(status);
+    };
+    // Before there is a rule nothing is told, and that is not remembered for longer than it holds.
+    send("PUT", "b/early", "x", 201);
+    let get = Request::new("GET", "/c/b/early").bearer(&token);
+    world.send(get.clone()).expect(200);
+    world.send(get.clone()).expect(200);
+    for (name, of) in [("files", "davfile"), ("collections", "webdavcol"), ("boxes", "box")] {
+        world.make("Rule", &json!({ "Name": name, "Action": "log", "EventType": of })).expect(201);
+    }
+    world.send(get.clone()).expect(200);
+    world.send(get).expect(200);
+    send("MKCOL", "b/col", "", 201);
+    send("PUT", "b/col/f", "x", 201);
+    send("PUT", "b/col/f", "y", 204);
+    send("PUT", "b/none/f", "y", 409);
+    send("PROPFIND", "b/col", "", 207);
+    send("MOVE", "b/col/f", "", 201);
+    send("ACL", "b", &super::acl(&world.url("c"), &[("r", &["all"])], ""), 200);
+    send("DELETE", "b/col/g", "", 204);
+    send("DELETE", "b/col", "", 204);
+    let log = world.admin("GET", "/c/__log/current/default.log").expect(200);
+    let lines: Vec<String> = log
+        .text()
+        .lines()
+        .map(|line| {
+            let fields: Vec<&str> = line.rsplitn(5, ',').collect();
+            assert_eq!(fields[3], format!("\"{}#a\"", world.url("c")), "{line}");
+            format!("{} {} {}", fields[2], fields[1], fields[0]).replace(['"'], "").replace(&world.url("c"), "")
+        })
+        .collect();
+    let expected = [
+        "davfile.get b/early 200",
+        "davfile.get b/early 200",
+        "webdavcol.create b/col 201",
+        "davfile.create b/col/f 201",
+        "davfile.update b/col/f 204",
+        "webdavcol.propfind b/col 207",
+        "davfile.move b/col/f 201",
+        "box.acl b 200",
+        "davfile.delete b/col/g 204",
+        "webdavcol.delete b/col 204",
+    ];
+    assert_eq!(lines, expected, "{}", log.text());
+}
+
+#[test]
+fn rules_that_ask_for_what_there_is_not_say_so_in_the_log() {
+    let world = World::new();
+    for (name, action, target) in [
+        ("service", "exec", "personium-localcell:/b/svc/run"),
+        ("away", "relay", "https://elsewhere.example/x"),
+        ("other", "relay.event", "personium-localunit:/d/"),
+    ] {
+        let rule = json!({ "Name": name, "Action": action, "TargetUrl": target, "EventType": "davfile.create" });
+        world.make("Rule", &rule).expect(201);
+    }
+    world.send(Request::new("PUT", "/c/b/f").bearer(TOKEN).body("x")).expect(201);
+    world.send(Request::new("PUT", "/c/b/f").bearer(TOKEN).body("y")).expect(204);
+    let log = world.admin("GET", "/c/__log/current/default.log").expect(200);
+    let lines: Vec<&str> = log.text().lines().collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    for (name, action) in [("service", "exec"), ("away", "relay"), ("other", "relay.event")] {
+        let told = format!(
+            ",null,null,\"rule.unsupported\",\"{}__ctl/Rule(Name='{name}',_Box.Name=null)\",\"`{action}` is not supported by this server; nothing was done for davfile.create\"",
+            world.url("c")
+        );
+        assert!(lines.iter().any(|line| line.contains("[WARN ]") && line.ends_with(&told)), "{told}: {lines:?}");
+    }
+}

@@ -10,7 +10,7 @@ use crate::client::Request;
 use crate::harness::TOKEN;
 
 /// A bar whose box grants its role `editor` reading and writing, to apps of its schema alone.
-fn bar(schema: &str) -> Vec<u8> {
+pub fn bar(schema: &str) -> Vec<u8> {
     let rootprops = format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\
          <D:multistatus xmlns:D=\"DAV:\" xmlns:p=\"urn:x-personium:xmlns\"><D:response><D:href>personium-localbox:/</D:href><D:propstat><D:prop>\

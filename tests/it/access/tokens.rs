@@ -226,3 +226,30 @@ fn a_cookie_opens_with_its_peer() {
     assert_eq!(ask("?p_cookie_peer=other", cookie), "401 PR401-AU-0009");
     assert_eq!(ask("", cookie), "401 PR401-AU-0001");
 }
+
+#[test]
+fn a_token_for_a_cell_of_another_unit_is_none_for_the_cell_of_that_name_here() {
+    let world = World::new();
+    world.admin("MKCOL", "/home").expect(201);
+    world.account_in("home", "bob", &[]);
+    world.make("ExtCell", &json!({ "Url": world.url("home") })).expect(201);
+    world.make("Role", &json!({ "Name": "friend" })).expect(201);
+    let key = percent_encoding::utf8_percent_encode(&world.url("home"), percent_encoding::NON_ALPHANUMERIC).to_string();
+    world.link("c", &format!("ExtCell('{key}')/$links/_Role"), "Role('friend')");
+    world.allow("b", &[("friend", &["read"])]);
+    let token = |target: &str| {
+        let form = [("grant_type", "password"), ("username", "bob"), ("password", PASSWORD), ("p_target", target)];
+        text(&world.grant("home", &form).expect(200).json(), "access_token")
+    };
+    let read =
+        |token: &str, host: &str| outcome(&world.send(Request::new("GET", "/c/b").bearer(token).header("Host", host)));
+    let own = world.server.address.to_string();
+    assert_eq!(read(&token(&world.url("c")), &own), "200");
+    // Whoever got it keeps it and comes here under the name that it says.
+    let foreign = token("http://elsewhere.example/c/");
+    assert_eq!(read(&foreign, &own), "401 PR401-AU-0006");
+    assert_eq!(read(&foreign, "elsewhere.example"), "401 PR401-AU-0006");
+    let visit = [("grant_type", "urn:ietf:params:oauth:grant-type:saml2-bearer"), ("assertion", foreign.as_str())];
+    let visit = Request::new("POST", "/c/__token").header("Host", "elsewhere.example").body(encoded(&visit));
+    refused(&world.send(visit), "PR400-AN-0012", "invalid_grant");
+}

@@ -129,9 +129,11 @@ pub(super) fn proppatch(call: &Call) -> Result<Response, Problem> {
     let cell = call.open()?;
     let answer = listing::patched(call.base_url().trim_end_matches('/'), &updates);
     let conditions = call.headers.clone();
+    let permission = call.permission(&[Place::Cell])?;
     let unchanged = |view: &View<'_>| view.cell_root();
     let root = if listing::all_allowed(&updates) {
         cell.change(Change(move |ctx: &Context<'_>| {
+            permission.ask(ctx.tx)?;
             check(&conditions, ctx.tx)?;
             for update in &updates {
                 match update {

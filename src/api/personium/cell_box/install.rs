@@ -11,6 +11,7 @@ use http::header::LOCATION;
 use super::Asked;
 use crate::bar::install::{Accepted, InstallRequest, Installer, PrepareError, request_event};
 use crate::bar::refusal::Refusal;
+use crate::domain::access::Place;
 use crate::domain::event::EventLog;
 use crate::storage::Cell;
 use crate::web::problem::{Code, Problem};
@@ -100,7 +101,8 @@ async fn prepare(
             request_key: key,
             cell_urls: asked.cell_forms.clone(),
         };
-        let accepted = installer.prepare(cell, request).map_err(|e| match e {
+        let permission = asked.permission(&cell, Place::FreeBox)?;
+        let accepted = installer.prepare_if(cell, request, permission).map_err(|e| match e {
             PrepareError::Refused(refusal) => problem_of(&refusal),
             PrepareError::Store(e) => asked.problem(e),
         })?;

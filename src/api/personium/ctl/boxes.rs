@@ -10,6 +10,7 @@ use super::set::{EntityKey, Set};
 use crate::domain::access::Place;
 use crate::domain::names::{FieldError, is_box_name, normalize_schema};
 use crate::storage::operation::boxes::{BoxGuard, CreateBox, DeleteBox, SchemaChange, UpdateBox};
+use crate::storage::writer::Permitted;
 use crate::web::conditional::Conditions;
 use crate::web::problem::Problem;
 use crate::web::{Response, response};
@@ -19,7 +20,9 @@ pub(super) fn create(call: &Call) -> Result<Response, Problem> {
     let name = name_of(&fields)?;
     let schema = schema_of(&fields)?;
     let cell = call.open()?;
-    let cell_box = cell.change(CreateBox { name, schema }).map_err(|e| failed(call, e))?;
+    let permission = call.permission(&[Place::ControlBox])?;
+    let create = Permitted(Box::new(move |view| permission.ask(view)), CreateBox { name, schema });
+    let cell_box = cell.change(create).map_err(|e| failed(call, e))?;
     let base = call.base_url();
     let entity = cell.read(|view| Row::Box(cell_box).entity(view, &base)).map_err(|e| failed(call, e))?;
     Ok(created(&entity))

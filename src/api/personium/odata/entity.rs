@@ -36,6 +36,11 @@ impl Entity {
         etag(self.version, self.updated_ms)
     }
 
+    /// Whether it is among those that were asked for.
+    pub(in super::super) fn is_asked_for(&self, options: &Options) -> bool {
+        options.passes(&self.value(false))
+    }
+
     /// The entity as a value; `retrieved` adds where its navigation properties lead.
     fn value(&self, retrieved: bool) -> Value {
         let mut fields = self.fields.clone();

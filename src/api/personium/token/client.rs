@@ -64,7 +64,7 @@ fn verify(desk: &Desk<'_>, id: Option<&str>, secret: &str) -> Result<String, Ref
     if !desk.same_cell(id, issuer) {
         return Err(Code::ClientIssuer.into());
     }
-    if !claims.target.as_deref().is_some_and(|target| desk.is_this_cell(target)) {
+    if !claims.target.as_deref().is_some_and(|target| desk.is_target(target)) {
         return Err(Code::ClientTarget.into());
     }
     let confidential = roles.iter().any(|role| {

@@ -12,6 +12,7 @@ use crate::storage::database::View;
 use crate::storage::database::control::ObjectKind;
 use crate::web::auth::cookie_for;
 use crate::web::problem::Code;
+use crate::web::public_url::local_cell;
 use crate::web::{Response, response};
 
 /// The longest lives, in seconds; also those that tokens have if nothing is said.
@@ -71,7 +72,7 @@ pub(super) fn issue(desk: &Desk<'_>, form: &Form, lives: Lives, grant: Grant) ->
     let mut body = Map::new();
     let access = if let Some(target) = &desk.target {
         let subject = desk.cell.read(|view| abroad(view, desk, &grant.subject)).map_err(|e| desk.call.failed(e))?;
-        let abroad = Claims { target: Some(target.clone()), ..claims(subject, lives.access) };
+        let abroad = Claims { target: Some(desk.call.asked.local(target)), ..claims(subject, lives.access) };
         body.insert("p_target".to_owned(), target.clone().into());
         headers.push((LOCATION, format!("{target}__token")));
         sealer.seal(Kind::Transcell, &abroad)
@@ -91,10 +92,7 @@ pub(super) fn issue(desk: &Desk<'_>, form: &Form, lives: Lives, grant: Grant) ->
     body.insert("scope".to_owned(), grant.scope.into());
     body.insert("refresh_token".to_owned(), refresh.into());
     body.insert("refresh_token_expires_in".to_owned(), lives.refresh.into());
-    body.insert("token_type".to_owned(), "Bearer".into());
-    body.extend(grant.more);
-    let mut answer = response::json(StatusCode::OK, &Value::Object(body));
-    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let mut answer = answer(body, grant.more);
     for (name, value) in headers {
         if let Ok(value) = HeaderValue::from_str(&value) {
             answer.headers_mut().append(name, value);
@@ -103,9 +101,31 @@ pub(super) fn issue(desk: &Desk<'_>, form: &Form, lives: Lives, grant: Grant) ->
     Ok(answer)
 }
 
-/// Who somebody of this cell is to other cells, with roles as URLs.
+/// Answers with a token that speaks for the owner of the cell, as long as the account has it. It is not renewed.
+pub(super) fn issue_for_owner(desk: &Desk<'_>, lives: Lives, grant: Grant) -> Response {
+    let claims = Claims {
+        id: grant.family.unwrap_or_else(id::uuid22),
+        target: Some(local_cell(&desk.call.cell)),
+        ..Claims::new(&desk.uuid, grant.subject, lives.access)
+    };
+    let mut body = Map::new();
+    let token = desk.call.authority.sealer.seal(Kind::UnitLocal, &claims);
+    body.insert("access_token".to_owned(), token.into());
+    body.insert("expires_in".to_owned(), lives.access.into());
+    answer(body, grant.more)
+}
+
+fn answer(mut body: Map<String, Value>, more: Map<String, Value>) -> Response {
+    body.insert("token_type".to_owned(), "Bearer".into());
+    body.extend(more);
+    let mut answer = response::json(StatusCode::OK, &Value::Object(body));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// Who somebody of this cell is to other cells, with roles as URLs. What is of this unit is said so, whatever it is called.
 fn abroad(view: &View<'_>, desk: &Desk<'_>, subject: &Subject) -> crate::storage::Result<Subject> {
-    let url = desk.call.base_url();
+    let url = local_cell(&desk.call.cell);
     let (name, roles) = match subject {
         Subject::Account(id, name) => {
             (format!("{url}#{name}"), view.linked(ObjectKind::Account, *id, ObjectKind::Role)?)
@@ -120,7 +140,7 @@ fn abroad(view: &View<'_>, desk: &Desk<'_>, subject: &Subject) -> crate::storage
             None => format!("{url}__role/__/{}", role.name),
             // Apps mean the same by a role of their box, whichever cell it is in.
             Some(b) => match b.schema.filter(|schema| schema.ends_with('/')) {
-                Some(schema) => format!("{schema}__role/__/{}", role.name),
+                Some(schema) => format!("{}__role/__/{}", desk.call.asked.local(&schema), role.name),
                 None => format!("{url}__role/{}/{}", b.name, role.name),
             },
         });

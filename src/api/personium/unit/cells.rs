@@ -6,8 +6,7 @@ use serde_json::{Map, Value};
 use super::super::call::Call;
 use super::super::ctl::{metadata, service_document};
 use super::super::odata::{
-    Entity, Fields, Literal, Named, Options, Step, created, field_problem, found, listed, quoted, steps, updated,
-    write_allowed,
+    Entity, Fields, Named, Options, Step, created, field_problem, found, listed, quoted, steps, updated, write_allowed,
 };
 use crate::domain::names::{FieldError, is_cell_name};
 use crate::storage::Error;
@@ -21,6 +20,9 @@ const CELL: Named = Named { type_name: "UnitCtl.Cell", properties: &["Name"], na
 
 /// A cell that is retrieved alone tells its limit too. In a list that would open every cell.
 const CELL_ALONE: Named = Named { properties: &["Name", "Quota"], ..CELL };
+
+/// Cells that are read at once where all must be looked at.
+const SCAN: usize = 10_000;
 
 const SET: &str = "OPTIONS, GET, POST";
 const ENTITY: &str = "OPTIONS, GET, PUT, MERGE, DELETE";
@@ -74,6 +76,7 @@ fn entity(call: &Call, step: &Step) -> Result<Response, Problem> {
             let options = Options::of(call.query.as_deref(), &call.headers)?;
             let record = call.unit.record(&name).map_err(|e| call.failed(e))?;
             let record = record.ok_or(Code::NoEntity)?;
+            call.require_owner(&record)?;
             let quota = call
                 .unit
                 .cell(&name)
@@ -110,13 +113,18 @@ fn checked_name(name: String) -> Result<String, Problem> {
 
 fn create(call: &Call) -> Result<Response, Problem> {
     let name = checked_name(Fields::parse(&call.body, &["Name"])?.required("Name")?)?;
-    let record = call.unit.create_cell(&name).map_err(|e| failed(call, e))?;
+    let record = call.create_cell(&name).map_err(|e| failed(call, e))?;
     Ok(created(&entity_of(call, &record)))
 }
 
 fn change(call: &Call, name: &str) -> Result<Response, Problem> {
     let record = call.unit.record(name).map_err(|e| call.failed(e))?.ok_or(Code::NoEntity)?;
+    call.require_owner(&record)?;
     let fields = Fields::parse(&call.body, &["Name", "Quota"])?;
+    if fields.has("Quota") && call.limited_to().is_some() {
+        // How much room somebody has is not for them to say.
+        return Err(Code::PrivilegeLacking.into());
+    }
     let quota = fields.number("Quota")?;
     let keeps = call.method.as_str() == "MERGE" && !fields.has("Name");
     let new_name = if keeps { record.name } else { checked_name(fields.required("Name")?)? };
@@ -124,7 +132,7 @@ fn change(call: &Call, name: &str) -> Result<Response, Problem> {
     let _held = if new_name == name { None } else { Some(hold(call, record.number)?) };
     let conditions = Conditions::of(&call.headers);
     let change = CellChange { name: Some(new_name), quota: fields.has("Quota").then_some(quota.into()) };
-    let after = call.unit.change_cell(name, &change, &|now| Ok(check(&conditions, now)?));
+    let after = call.unit.change_cell(name, &change, &|now| Ok(check(call, &conditions, now)?));
     let after = after.map_err(|e| failed(call, e))?;
     Ok(updated(after.version, after.updated_ms))
 }
@@ -138,11 +146,12 @@ fn hold(call: &Call, number: i64) -> Result<impl Sized, Problem> {
 
 fn delete(call: &Call, name: &str) -> Result<Response, Problem> {
     let conditions = Conditions::of(&call.headers);
-    call.unit.delete_cell_if(name, true, &|now| Ok(check(&conditions, now)?)).map_err(|e| failed(call, e))?;
+    call.unit.delete_cell_if(name, true, &|now| Ok(check(call, &conditions, now)?)).map_err(|e| failed(call, e))?;
     Ok(response::empty(http::StatusCode::NO_CONTENT))
 }
 
-fn check(conditions: &Conditions, now: &CellRecord) -> Result<(), Problem> {
+fn check(call: &Call, conditions: &Conditions, now: &CellRecord) -> Result<(), Problem> {
+    call.require_owner(now)?;
     write_allowed(conditions, now.version, now.updated_ms)
 }
 
@@ -163,16 +172,41 @@ fn list(call: &Call) -> Result<Response, Problem> {
         Some((_, true)) => CellOrder::NameReversed,
     };
     let unit = &call.unit;
-    let by_name = options.filter.first().filter(|(name, _)| name == "Name");
-    let (records, count) = if let Some((_, literal)) = by_name {
-        let name = literal.clone().text().unwrap_or_default();
-        let agree = options.filter.iter().all(|(_, other)| *other == Literal::Text(name.clone()));
-        let found = if agree { unit.record(&name).map_err(|e| call.failed(e))? } else { None };
-        let count = usize::from(found.is_some());
-        (found.into_iter().skip(options.skip).take(options.top).collect(), count)
-    } else {
-        let count = if options.count { unit.count_cells().map_err(|e| call.failed(e))? } else { 0 };
-        (unit.cells_by(order, options.skip, options.top).map_err(|e| call.failed(e))?, count)
+    let matches = |record: &CellRecord| entity_of(call, record).is_asked_for(&options);
+    let (records, count) = match &options.filter {
+        None => {
+            let whose = call.limited_to();
+            let count = if options.count { unit.count_cells(whose).map_err(|e| call.failed(e))? } else { 0 };
+            (unit.cells_by(order, options.skip, options.top, whose).map_err(|e| call.failed(e))?, count)
+        }
+        Some(filter) => {
+            let mut found = Vec::new();
+            let mut count = 0;
+            let mut take = |record: CellRecord| {
+                if matches(&record) {
+                    count += 1;
+                    if count > options.skip && found.len() < options.top {
+                        found.push(record);
+                    }
+                }
+            };
+            if let Some(name) = filter.demands("Name") {
+                let record = unit.record(name).map_err(|e| call.failed(e))?;
+                record.into_iter().filter(|record| call.require_owner(record).is_ok()).for_each(&mut take);
+            } else {
+                let mut seen = 0;
+                loop {
+                    let page = unit.cells_by(order, seen, SCAN, call.limited_to()).map_err(|e| call.failed(e))?;
+                    seen += page.len();
+                    let last = page.len() < SCAN;
+                    page.into_iter().for_each(&mut take);
+                    if last {
+                        break;
+                    }
+                }
+            }
+            (found, count)
+        }
     };
     listed(records.iter().map(|record| entity_of(call, record)).collect(), CELL, &options, Some(count))
 }

@@ -1,11 +1,10 @@
-//! PROPFIND of the unit: its cells as collections, for the administrator.
+//! PROPFIND of the unit: its cells as collections, for the administrator; for a unit user, those that are theirs.
 
 use std::io::{self, Write};
 
 use super::super::call::Call;
 use super::super::listing::{self, Depth, Wanted};
 use crate::storage::unit::CellRecord;
-use crate::storage::{Result, Unit};
 use crate::web::auth::{AccessContext, Place};
 use crate::web::problem::Problem;
 use crate::web::public_url::Asked;
@@ -27,10 +26,10 @@ pub(super) fn propfind(call: Call) -> std::result::Result<Response, Problem> {
     if depth? == Depth::Zero {
         return Ok(listing::single(&call.asked.unit(), &listing::collection(None), &wanted));
     }
-    let first = call.unit.cells_after(0, PAGE).map_err(|e| call.failed(e))?;
+    let first = call.unit.cells_after(0, PAGE, call.limited_to()).map_err(|e| call.failed(e))?;
     let (writer, body) = Body::written();
     tokio::task::spawn_blocking(move || {
-        if let Err(e) = write(writer, &call.unit, &call.asked, first, &wanted) {
+        if let Err(e) = write(writer, &call, first, &wanted) {
             tracing::debug!(error = %e, "a listing of cells ended early");
         }
     });
@@ -40,23 +39,18 @@ pub(super) fn propfind(call: Call) -> std::result::Result<Response, Problem> {
 /// Writes the unit and all cells. A failure leaves the body unfinished, so that it cannot pass as whole.
 fn write(
     mut out: crate::web::body::BodyWriter,
-    unit: &Unit,
-    asked: &Asked,
+    call: &Call,
     mut page: Vec<CellRecord>,
     wanted: &Wanted,
 ) -> io::Result<()> {
     listing::begin(&mut out)?;
-    listing::resource(&mut out, &asked.unit(), &listing::collection(None), wanted)?;
+    listing::resource(&mut out, &call.asked.unit(), &listing::collection(None), wanted)?;
     while let Some(last) = page.last().map(|record| record.number) {
-        write_page(&mut out, asked, &page, wanted)?;
-        page = next(unit, last).map_err(io::Error::other)?;
+        write_page(&mut out, &call.asked, &page, wanted)?;
+        page = call.unit.cells_after(last, PAGE, call.limited_to()).map_err(io::Error::other)?;
     }
     listing::end(&mut out)?;
     out.finish()
-}
-
-fn next(unit: &Unit, after: i64) -> Result<Vec<CellRecord>> {
-    unit.cells_after(after, PAGE)
 }
 
 fn write_page(out: &mut impl Write, asked: &Asked, page: &[CellRecord], wanted: &Wanted) -> io::Result<()> {

@@ -37,6 +37,7 @@ impl<'v> Sight<'v> {
         let user = match &caller.who {
             Who::Account { name, .. } => Some(format!("{cell_url}#{name}")),
             Who::Foreign(subject) => Some(subject.clone()),
+            Who::UnitUser(user) => Some(subject.asked.public(&user.subject)),
             _ => None,
         };
         Ok(Self { limits: Some((at, caller, lookup.cell_box.clone())), acls: hidden.is_none(), cell_url, user })

@@ -1,0 +1,9 @@
+#![no_main]
+
+use cellar::fuzz::TARGETS;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let (_, run) = TARGETS.iter().find(|(name, _)| *name == "if_header").expect("a target");
+    run(data);
+});
