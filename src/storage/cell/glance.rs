@@ -34,7 +34,7 @@ impl Cell {
     /// The members of a collection, in the order of their names' bytes, where nothing in the cell has changed since they were
     /// listed: every change that a listing could show gives the cell another change sequence, in the same transaction.
     pub fn known_members(&self, view: &View<'_>, collection: &Resource) -> Result<Option<Arc<[Resource]>>> {
-        let Ok(mut listed) = LISTED.try_lock() else { return Ok(None) };
+        let Some(mut listed) = LISTED.try_lock().ok().filter(|_| !collection.is_file()) else { return Ok(None) };
         let cell = (self.core.inode, self.core.number);
         let seq = view.change_seq()?;
         let found = listed.iter().rposition(|known| known.collection == collection.id && known.cell == cell);
@@ -45,7 +45,7 @@ impl Cell {
         if known.seq != seq {
             known.members = None;
             known.seq = seq;
-        } else if known.members.is_none() && !collection.is_file() {
+        } else if known.members.is_none() {
             known.members = Some(view.all_children(collection.id)?.into());
         }
         let members = known.members.clone();

@@ -1,6 +1,9 @@
 //! PROPFIND.
 
-use cellar::base::path::encode_segment;
+use cellar::base::path::{ResourcePath, encode_segment};
+use cellar::storage::database::Kind;
+use cellar::storage::operation::mkcol::Mkcol;
+use cellar::storage::operation::no_guard;
 
 use super::{Drive, multistatus, on};
 use crate::access::World;
@@ -245,6 +248,13 @@ fn a_listing_that_was_just_read_tells_what_has_changed_since() {
     assert_eq!(locked.matches("<D:activelock>").count(), 1);
     drive.send(on("UNLOCK", "b/a/g").header("Lock-Token", token)).expect(204);
     assert!(!list().contains("<D:activelock>"));
+    drive.tool(|unit| {
+        let path = ResourcePath::parse("a/another process").expect("a path");
+        let (box_name, kind, properties) = ("b".to_owned(), Kind::Collection, Vec::new());
+        let make = Mkcol { box_name, path, kind, properties, guard: no_guard() };
+        unit.cell("c").expect("the cell").change(make).expect("a collection");
+    });
+    assert_eq!(names(&list()), ["a", "another%20process", "by%20hand", "g"]);
     drive.moves("b/a", "b/z").expect(201);
     drive.send(on("PROPFIND", "b/a").header("Depth", "1")).expect(404);
     drive.send(on("PROPFIND", "b/a").header("Depth", "0")).expect(404);

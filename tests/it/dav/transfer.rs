@@ -1,5 +1,7 @@
 //! MOVE and COPY within a cell.
 
+use std::os::unix::fs::MetadataExt as _;
+
 use super::{Drive, on};
 
 /// `a` and `b` are files, `col` holds `c`.
@@ -64,6 +66,50 @@ fn copy_is_apart_from_its_original() {
     assert_eq!((drive.text("b/col2/c"), drive.text("b/col/c")), ("C".to_owned(), "C".to_owned()));
     drive.copies("b/col", "b/a").expect(204);
     assert_eq!(drive.text("b/a/c"), "C");
+}
+
+#[test]
+fn a_copied_tree_has_everything_that_the_original_has() {
+    let drive = Drive::new();
+    let content = |i: usize| format!("{i} ").repeat(i % 50 * 40).into_bytes();
+    let mut names = Vec::new();
+    for folder in ["t", "t/one", "t/one/deep", "t/two", "t/empty"] {
+        std::fs::create_dir(drive.on_disk(folder)).expect("a directory");
+        for i in (0..300).filter(|_| folder != "t/empty") {
+            let name = format!("{folder}/file {i:03}.txt");
+            std::fs::write(drive.on_disk(&name), content(i)).expect("a file");
+            names.push((name, content(i)));
+        }
+    }
+    let holes = std::fs::File::create(drive.on_disk("t/two/holes")).expect("a file");
+    holes.set_len(50_000_000).expect("its length");
+    std::fs::write(drive.on_disk("t/large"), vec![7; 3_000_000]).expect("a file");
+    let set = "<D:set><D:prop><x:color>blue</x:color></D:prop></D:set>";
+    drive.proppatch("b/t/one/deep/file%20007.txt", set).expect(207);
+    drive.proppatch("b/t/two", set).expect(207);
+    drive.copies("b/t", "b/copy").expect(201);
+    for (name, content) in &names {
+        let copy = drive.on_disk(&name.replacen('t', "copy", 1));
+        assert!(std::fs::read(&copy).expect("a copy") == *content, "{name}");
+    }
+    let holes = std::fs::metadata(drive.on_disk("copy/two/holes")).expect("a copy");
+    assert_eq!((holes.len(), holes.blocks()), (50_000_000, 0));
+    assert_eq!(std::fs::read(drive.on_disk("copy/large")).expect("a copy"), vec![7; 3_000_000]);
+    for folder in ["", "/one", "/one/deep", "/two", "/empty"] {
+        let told = |top: &str| -> Vec<_> {
+            let listed = drive.propfind(&format!("b/{top}{folder}"), "1");
+            let color = |l: &super::Listed| l.find("urn:x", "color").map(|(_, p)| p.text());
+            let name = |l: &super::Listed| l.href.rsplit_once('/').map(|(_, name)| name.to_owned());
+            listed[1..]
+                .iter()
+                .map(|l| (name(l), l.text("getcontentlength"), l.text("getcontenttype"), color(l)))
+                .collect()
+        };
+        assert_eq!(told("t"), told("copy"), "{folder}");
+    }
+    assert_eq!(drive.propfind("b/copy/two", "0")[0].find("urn:x", "color").expect("it").1.text(), "blue");
+    let staged = std::fs::read_dir(drive.server.root().join("cells/c/staging")).expect("a directory");
+    assert_eq!(staged.filter(|e| e.as_ref().expect("an entry").file_name() != "gone").count(), 0);
 }
 
 #[test]
