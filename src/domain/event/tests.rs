@@ -133,7 +133,9 @@ fn rules_alone_decide_as_soon_as_one_logs() {
     w.add("logs", 0, &RuleFields { event_type: Some("b".to_owned()), ..rule("log.warn") });
     assert!(!log.installs_everything(&w.cell()).expect("asked"));
     log.publish(&w.cell(), "k", &[event("a"), event("b")], CELL, false);
-    let expected = [("[INFO ]", "a"), ("[INFO ]", "b"), ("[WARN ]", "b")];
+    // What cannot be relayed is told of, and is no reason to log the rest.
+    let lost = ("[WARN ]", "rule.unsupported");
+    let expected = [("[INFO ]", "a"), ("[INFO ]", "b"), lost, lost, ("[WARN ]", "b")];
     assert_eq!(w.lines(), expected.map(|(level, kind)| (level.to_owned(), kind.to_owned())));
 }
 
