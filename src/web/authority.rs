@@ -364,7 +364,7 @@ impl Access {
     pub fn forms_of(&self, url: &str) -> Vec<String> {
         let mut forms = vec![url.to_owned()];
         if let Some(cell) = self.0.asked.cell_of_url(url) {
-            forms.push(self.0.asked.cell(&cell));
+            forms.extend(self.0.asked.cell_urls(&cell));
             forms.push(format!("personium-localunit:{cell}:/"));
             forms.push(format!("personium-localunit:/{cell}/"));
         }

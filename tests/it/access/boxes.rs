@@ -272,6 +272,12 @@ fn a_box_may_ask_for_its_app() {
     assert_eq!(outcome(&world.ask(&tokens[1], "GET", "__box")), "403 PR403-AU-0002");
     let by_query = encoded(&[("schema", &schema)]);
     assert_eq!(outcome(&world.ask(&tokens[0], "GET", &format!("__box?{by_query}"))), "403 PR403-AU-0002");
+    // Without a schema anywhere there is no such box.
+    assert_eq!(outcome(&world.ask(&world.token("a"), "GET", "__box")), "403 PR403-AU-0002");
+    assert_eq!(outcome(&world.send(Request::new("GET", "/c/__box"))), "403 PR403-AU-0002");
+    assert_eq!(outcome(&world.ask(TOKEN, "GET", "__box")), "403 PR403-AU-0002");
+    assert_eq!(outcome(&world.ask("nonsense", "GET", "__box")), "401 PR401-AU-0006");
+    assert_eq!(outcome(&world.ask(TOKEN, "GET", "__box?schema=")), "400 PR400-OD-0029");
 }
 
 #[test]
