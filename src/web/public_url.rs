@@ -251,6 +251,27 @@ impl Asked {
         forms
     }
 
+    /// Every way to write the URL of a cell of this unit; of another only the one that is given.
+    pub fn forms_of(&self, url: &str) -> Vec<String> {
+        let mut forms = vec![url.to_owned()];
+        if let Some(cell) = self.cell_of_url(url) {
+            forms.extend(self.cell_urls(&cell));
+            forms.push(local_cell(&cell));
+            forms.push(format!("{LOCAL_UNIT}/{cell}/"));
+        }
+        forms
+    }
+
+    /// The same of what lies below a cell, such as a role.
+    pub fn forms_below(&self, url: &str) -> Vec<String> {
+        let local = self.local(url);
+        let mut forms = vec![url.to_owned()];
+        if let Some((cell, rest)) = local.strip_prefix(LOCAL_UNIT).and_then(|below| below.split_once(":/")) {
+            forms.extend(self.forms_of(&local_cell(cell)).iter().map(|form| format!("{form}{rest}")));
+        }
+        forms
+    }
+
     /// The URL of a box, without a trailing slash.
     pub fn cell_box(&self, cell: &str, name: &str) -> String {
         format!("{}{}", self.cell(cell), encode_segment(name))
