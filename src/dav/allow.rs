@@ -14,6 +14,8 @@ use crate::web::{Response, response};
 const ANYTHING: &str =
     "OPTIONS, GET, HEAD, PUT, PATCH, DELETE, MKCOL, MOVE, COPY, PROPFIND, PROPPATCH, REPORT, LOCK, UNLOCK, ACL";
 const NOTHING: &str = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, PROPFIND, PROPPATCH, LOCK, ACL";
+/// Where nothing can be made, as directly below a service.
+const NOTHING_EVER: &str = "OPTIONS, GET, HEAD, DELETE, PROPFIND, PROPPATCH, ACL";
 const BOX: &str = "OPTIONS, GET, HEAD, DELETE, MKCOL, COPY, PROPFIND, PROPPATCH, REPORT, LOCK, UNLOCK, ACL";
 const COLLECTION: &str =
     "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, MOVE, COPY, PROPFIND, PROPPATCH, REPORT, LOCK, UNLOCK, ACL";
@@ -23,7 +25,9 @@ const SERVICE: &str = "OPTIONS, DELETE, MOVE, COPY, PROPFIND, PROPPATCH, LOCK, U
 const SOURCES: &str = "OPTIONS, GET, HEAD, COPY, PROPFIND, PROPPATCH, LOCK, UNLOCK";
 
 fn methods(lookup: &Lookup) -> &'static str {
-    let Some(row) = lookup.found() else { return NOTHING };
+    let Some(row) = lookup.found() else {
+        return if lookup.nearest().kind == Kind::Collection { NOTHING } else { NOTHING_EVER };
+    };
     match row.kind {
         _ if lookup.chain.len() == 1 => BOX,
         _ if is_sources(lookup) => SOURCES,

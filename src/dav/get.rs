@@ -26,8 +26,9 @@ use crate::web::recallable::Recallable;
 use crate::web::representation::Representation;
 use crate::web::{Body, Response, response};
 
-/// Types that a browser shows as a page, in which scripts could run.
-const PAGES: &[&str] = &["text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml"];
+/// What the types have in common that a browser may show as a page, in which scripts could run: documents of HTML and XML, style sheets
+/// that make such documents, and parts that may be either.
+const PAGES: &[&str] = &["html", "xml", "xsl", "multipart/", "message/"];
 
 pub(super) fn get(request: &DavRequest) -> Result<Response, Problem> {
     let subject = request.admit()?;
@@ -107,7 +108,7 @@ fn file<R: ReadAt + Unpin>(
 pub(crate) fn safety(content_type: &str) -> Vec<(HeaderName, HeaderValue)> {
     let mut headers = vec![(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))];
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if PAGES.contains(&essence.as_str()) || essence.ends_with("+xml") {
+    if PAGES.iter().any(|page| essence.contains(page)) {
         headers.push((CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox")));
     }
     headers

@@ -71,7 +71,7 @@ impl RuleFields {
         let wrong = |value: &Option<String>, rule: &dyn Fn(&str) -> bool| {
             value.as_deref().is_some_and(|v| !v.is_empty() && !rule(v))
         };
-        if wrong(&self.event_subject, &is_url_text) {
+        if wrong(&self.event_subject, &|subject| is_target(subject) && is_url_text(subject)) {
             return Err(FieldError::format("EventSubject"));
         }
         if wrong(&self.event_type, &is_event_type) {
@@ -144,6 +144,17 @@ mod tests {
             ("log", "personium-localcell:/b/", "", format("EventObject")),
         ] {
             assert_eq!(rule(action, object, target).validate(true), expected, "{action} {object} {target}");
+        }
+    }
+
+    #[test]
+    fn a_subject_is_a_url() {
+        let about = |subject: &str| RuleFields { event_subject: Some(subject.to_owned()), ..rule("log", "", "") };
+        for subject in ["https://e.example/c/#user", "personium-localunit:c:/#user", ""] {
+            assert_eq!(about(subject).validate(false), Ok(()), "{subject}");
+        }
+        for subject in ["word", "user@e.example", "https://e.example/a b", "/c/#user"] {
+            assert_eq!(about(subject).validate(false), Err(FieldError::format("EventSubject")), "{subject}");
         }
     }
 

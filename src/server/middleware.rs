@@ -1,6 +1,6 @@
 //! What happens to every request, in this order, and to every answer.
 //!
-//! Request: key · method override · header overrides · forwarded headers · OPTIONS without credentials · `Accept` ·
+//! Request: key · one host · method override · header overrides · forwarded headers · OPTIONS without credentials · `Accept` ·
 //! reserve of the disk · routes.
 //! Answer: errors become bodies · compression · HEAD loses its body · CORS and version headers · the end of a connection of which
 //! a body was not read · one line in the log.
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue,
 };
 use http::{HeaderMap, Method, Version};
 use hyper::body::{Body as HttpBody, Incoming};
@@ -21,6 +21,7 @@ use crate::base::id;
 use crate::web::auth::AccessContext;
 use crate::web::authority::Authority;
 use crate::web::problem::{Code, Problem};
+use crate::web::public_url::Target;
 use crate::web::pulse::Exchange;
 use crate::web::request_body::RequestBody;
 use crate::web::{Body, Request, Response, blocking, response, unit_user};
@@ -88,6 +89,12 @@ pub(crate) async fn answer(
             drop(body);
             Err(Code::TargetFragment.into())
         }
+        Ok(key) if !has_its_host(&parts) => {
+            line.key = key;
+            asking.headers = cors::and_form(&parts.headers);
+            drop(body);
+            Err(Code::RequestHost.into())
+        }
         Ok(key) => {
             line.key.clone_from(&key);
             match overrides::apply(&mut parts) {
@@ -137,16 +144,16 @@ async fn dispatch(
     key: String,
     body: RequestBody,
 ) -> Result<Response, Problem> {
-    if options && !parts.headers.contains_key(AUTHORIZATION) {
+    if options && (path == "*" || !parts.headers.contains_key(AUTHORIZATION)) {
         return Ok(response::options(METHODS));
     }
     if let Some(accept) = parts.headers.get_all(ACCEPT).iter().find(|v| !v.as_bytes().is_ascii()) {
         let value = String::from_utf8_lossy(accept.as_bytes());
         return Err(Problem::new(Code::ODataHeader).with("Accept").with(value));
     }
-    keep_reserve(&app, &parts.method)?;
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
     let (asked, target) = app.urls.resolve(peer, &parts.headers, authority, &path)?;
+    keep_reserve(&app, &parts.method, &target)?;
     let from = app.urls.client_address(peer, &parts.headers);
     let Authority { unit_token, sealer, .. } = &*app.authority;
     let access = AccessContext::of(&parts.headers, parts.uri.query(), from, unit_token, sealer);
@@ -162,9 +169,21 @@ async fn dispatch(
     router::route(&app, Request { method, target, asked, query, headers, key, access, from, body }).await
 }
 
+/// Whether a request of HTTP/1 names its host exactly once, as it must from version 1.1 on (RFC 9112 section 3.2).
+fn has_its_host(parts: &http::request::Parts) -> bool {
+    let hosts = parts.headers.get_all(HOST).iter().count();
+    match parts.version {
+        Version::HTTP_11 => hosts == 1,
+        _ => hosts <= 1,
+    }
+}
+
 /// Refuses what may need room while the disk is almost full: with the rest, deleting still works.
-fn keep_reserve(app: &App, method: &Method) -> Result<(), Problem> {
-    if matches!(method.as_str(), "GET" | "HEAD" | "DELETE" | "OPTIONS" | "PROPFIND" | "REPORT") {
+/// Who wants to delete has to log in first.
+fn keep_reserve(app: &App, method: &Method, target: &Target) -> Result<(), Problem> {
+    let reads = matches!(method.as_str(), "GET" | "HEAD" | "DELETE" | "OPTIONS" | "PROPFIND" | "REPORT");
+    let login = ["__token", "__token/revoke", "__authz"].contains(&target.rest.trim_end_matches('/'));
+    if reads || (login && target.cell.is_some()) {
         return Ok(());
     }
     if app.disk_is_almost_full() { Err(Code::DiskAlmostFull.into()) } else { Ok(()) }

@@ -357,18 +357,12 @@ impl Access {
 
     /// Every way to write the URLs of roles.
     pub fn forms_of_roles(&self, urls: &[String]) -> Vec<String> {
-        urls.iter().flat_map(|url| [url.clone(), self.0.asked.public(url)]).collect()
+        urls.iter().flat_map(|url| self.0.asked.forms_below(url)).collect()
     }
 
     /// Every way to write the URL of a cell of this unit; of another only the one that is given.
     pub fn forms_of(&self, url: &str) -> Vec<String> {
-        let mut forms = vec![url.to_owned()];
-        if let Some(cell) = self.0.asked.cell_of_url(url) {
-            forms.push(self.0.asked.cell(&cell));
-            forms.push(format!("personium-localunit:{cell}:/"));
-            forms.push(format!("personium-localunit:/{cell}/"));
-        }
-        forms
+        self.0.asked.forms_of(url)
     }
 
     fn app(&self, schema: &str) -> AppSchema {

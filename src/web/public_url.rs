@@ -216,26 +216,60 @@ impl Asked {
 
     /// `{cell}`, with its trailing slash.
     pub fn cell(&self, cell: &str) -> String {
-        let by_host = match (&self.form, self.forms) {
-            (Form::Host(_), _) | (_, CellUrls::Host) => true,
-            (Form::Path, _) => false,
-        };
-        let BaseUrl { scheme, authority, path } = &*self.base;
-        if by_host {
-            format!("{scheme}://{cell}.{authority}{path}")
-        } else {
-            format!("{}{}/", self.base, encode_segment(cell))
+        match (&self.form, self.forms) {
+            (Form::Host(_), _) | (_, CellUrls::Host) => self.cell_by_host(cell),
+            (Form::Path, _) => self.cell_by_path(cell),
         }
+    }
+
+    fn cell_by_path(&self, cell: &str) -> String {
+        format!("{}{}/", self.base, encode_segment(cell))
+    }
+
+    fn cell_by_host(&self, cell: &str) -> String {
+        let BaseUrl { scheme, authority, path } = &*self.base;
+        format!("{scheme}://{cell}.{authority}{path}")
+    }
+
+    /// The URLs under which a cell can be reached, the one of answers first.
+    pub fn cell_urls(&self, cell: &str) -> Vec<String> {
+        let mut urls = vec![self.cell(cell)];
+        if self.forms == CellUrls::Both {
+            urls.push(if self.form == Form::Path { self.cell_by_host(cell) } else { self.cell_by_path(cell) });
+        }
+        urls
     }
 
     /// Every form in which a client may write the URL of a cell, the one of answers first; each ends with a slash.
     pub fn cell_forms(&self, cell: &str) -> Vec<String> {
-        vec![
-            self.cell(cell),
+        let mut forms = self.cell_urls(cell);
+        forms.extend([
             format!("personium-localunit:{cell}:/"),
             format!("personium-localunit:/{cell}/"),
             "personium-localcell:/".to_owned(),
-        ]
+        ]);
+        forms
+    }
+
+    /// Every way to write the URL of a cell of this unit; of another only the one that is given.
+    pub fn forms_of(&self, url: &str) -> Vec<String> {
+        let mut forms = vec![url.to_owned()];
+        if let Some(cell) = self.cell_of_url(url) {
+            forms.extend(self.cell_urls(&cell));
+            forms.push(local_cell(&cell));
+            forms.push(format!("{LOCAL_UNIT}/{cell}/"));
+        }
+        forms
+    }
+
+    /// The same of what lies below a cell, such as a role.
+    pub fn forms_below(&self, url: &str) -> Vec<String> {
+        let local = self.local(url);
+        let mut forms = vec![url.to_owned()];
+        if let Some((cell, rest)) = local.strip_prefix(LOCAL_UNIT).and_then(|below| below.split_once(":/")) {
+            forms.extend(self.forms_of(&local_cell(cell)).iter().map(|form| format!("{form}{rest}")));
+        }
+        forms
     }
 
     /// The URL of a box, without a trailing slash.
@@ -251,11 +285,13 @@ impl Asked {
 
     /// Reads a URL or an absolute path that the client sent, such as a `Destination`. Its scheme does not matter.
     ///
-    /// A path means what it would mean as the target of the same request.
+    /// A path means what it would mean as the target of the same request, also with the path of the public URL, which clients see and
+    /// a proxy strips from targets alone.
     pub fn locate(&self, reference: &str) -> Result<Target, LocateError> {
         let reference = reference.trim().split(['?', '#']).next().unwrap_or_default();
         if reference.starts_with('/') && !reference.starts_with("//") {
-            return self.target(&self.authority, reference);
+            let below = reference.strip_prefix(self.base.path.trim_end_matches('/'));
+            return self.target(&self.authority, below.filter(|p| p.starts_with('/')).unwrap_or(reference));
         }
         let (scheme, rest) = reference.split_once("://").ok_or(LocateError::NotAUrl)?;
         if !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") {

@@ -51,7 +51,9 @@ impl Representation {
         R: ReadAt + Unpin,
         F: FnOnce() -> Result<R, Problem>,
     {
-        let (mut response, segments, length) = match self.ranges(request) {
+        // A range is for GET alone (RFC 9110 section 14.2).
+        let ranges = if head { Ranges::Whole } else { self.ranges(request) };
+        let (mut response, segments, length) = match ranges {
             Ranges::Unsatisfiable => {
                 let size = format!("bytes */{}", self.length);
                 return Err(Problem::new(Code::RangeNotSatisfiable).header(CONTENT_RANGE, size));
@@ -180,8 +182,14 @@ mod tests {
     #[test]
     fn head_opens_nothing() {
         let open = || -> Result<Digits, Problem> { panic!("opened") };
-        let response = digits().answer(true, &HeaderMap::new(), open).expect("an answer");
-        assert_eq!(response.headers()[CONTENT_LENGTH], "10");
+        for headers in [HeaderMap::new(), request(&[("range", "bytes=2-4")]), request(&[("range", "bytes=10-")])] {
+            let response = digits().answer(true, &headers, open).expect("an answer");
+            assert_eq!(
+                (response.status().as_u16(), &response.headers()[CONTENT_LENGTH]),
+                (200, &HeaderValue::from(10))
+            );
+            assert!(!response.headers().contains_key(CONTENT_RANGE));
+        }
     }
 
     #[test]

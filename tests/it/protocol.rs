@@ -48,6 +48,7 @@ fn options_without_credentials_lists_all_methods_for_any_path() {
     }
     assert_eq!(server.admin("OPTIONS", "/").expect(200).header("allow"), Some("OPTIONS, GET, HEAD, PROPFIND"));
     assert_eq!(server.admin("OPTIONS", "/__none").problem(), "404 PR404-MC-0001");
+    assert!(server.admin("OPTIONS", "*").expect(200).header("allow").is_some_and(|all| all.contains("PROPPATCH")));
 }
 
 #[test]
@@ -147,8 +148,32 @@ fn a_disk_below_its_reserve_is_for_reading_and_deleting() {
     for (method, target) in [("PUT", "/c/b/x"), ("MKCOL", "/none/b"), ("POST", "/__ctl/Cell"), ("MOVE", "/c/b/d")] {
         assert_eq!(reserved.admin(method, target).problem(), "503 PR503-SV-0005", "{method}");
     }
+    // Who wants to delete has to log in first.
+    for target in ["/c/__token", "/c/__token/", "/c/__authz", "/c/__token/revoke"] {
+        assert_ne!(reserved.send(Request::new("POST", target).body("grant_type=password")).status, 503, "{target}");
+    }
     reserved.admin("GET", "/c/b").expect(200);
     reserved.admin("DELETE", "/c/b/d").expect(204);
+}
+
+#[test]
+fn a_request_names_its_host_once() {
+    let server = Server::start();
+    for head in [
+        "GET /__status HTTP/1.1\r\n\r\n",
+        "GET http://a.example/__status HTTP/1.1\r\n\r\n",
+        "GET /__status HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        "GET /__status HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n",
+        "GET /__status HTTP/1.1\r\nX-Override: Host: a\r\n\r\n",
+        "GET /__status HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n",
+    ] {
+        let mut connection = server.connect();
+        connection.write(head.as_bytes()).expect("sent");
+        assert_eq!(connection.reply("GET").expect("an answer").problem(), "400 PR400-MC-0010", "{head}");
+    }
+    let mut connection = server.connect();
+    connection.write(b"GET /__status HTTP/1.0\r\n\r\n").expect("sent");
+    assert_eq!(connection.reply("GET").expect("an answer").status, 200);
 }
 
 #[test]

@@ -249,12 +249,13 @@ pub async fn by_schema(app: &App, request: Request) -> Result<Response, Problem>
             return Err(Code::MethodNotAllowed.into());
         }
         let access = asked.access_in(&cell)?;
-        let given = match export::query_value(&query, "schema") {
-            Some(given) => given,
-            None => access.schema().unwrap_or_default(),
+        let schema = match export::query_value(&query, "schema").or_else(|| access.schema()) {
+            Some(given) => {
+                normalize_schema(&given).map_err(|_| Problem::new(Code::ODataQueryValue).with("schema").with(&given))?
+            }
+            // No box has the schema of nobody.
+            None => String::new(),
         };
-        let schema =
-            normalize_schema(&given).map_err(|_| Problem::new(Code::ODataQueryValue).with("schema").with(&given))?;
         let found = cell.read(|view| box_of_schema(view, &access, &schema)).map_err(|e| asked.problem(e))?;
         let url = format!("{}{}/", asked.cell_url, found.name);
         let mut response = response::json(StatusCode::OK, &json!({ "Url": url }));

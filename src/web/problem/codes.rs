@@ -1,6 +1,6 @@
 //! The table of error codes. The status of a code is the three digits behind `PR`; templates have parameters `{0}`, `{1}`.
 //!
-//! Those for statuses 413, 414, 423, 429, 431, 502 and 507, `PR400-MC-0005` to `PR400-MC-0009`, `PR403-DV-0006`,
+//! Those for statuses 413, 414, 423, 429, 431, 502 and 507, `PR400-MC-0005` to `PR400-MC-0010`, `PR403-DV-0006`,
 //! `PR403-DV-0007` and `PR409-DV-0003` are our own, of the same form.
 
 macro_rules! codes {
@@ -52,6 +52,7 @@ codes! {
     TargetFragment "PR400-MC-0006" "The request target must not have a fragment."
     RequestHead "PR400-MC-0007" "The request line or a header field is malformed."
     PlainOnTls "PR400-MC-0008" "This port speaks HTTPS."
+    RequestHost "PR400-MC-0010" "A request must name its host exactly once."
     SnapshotDamaged "PR400-MC-0009" "The snapshot file is damaged. [{0}]"
     UriNotRecognized "PR404-MC-0001" "URI is not recognized."
     MethodNotAllowed "PR405-MC-0001" "Method not allowed."

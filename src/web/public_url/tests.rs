@@ -136,6 +136,20 @@ fn answers_use_the_form_in_which_they_were_asked() {
 }
 
 #[test]
+fn a_cell_is_known_by_all_of_its_urls() {
+    let (host, path) = ("http://c.unit1.example/", "http://unit1.example/c/");
+    for (asked_host, asked_path, urls) in
+        [("c.unit1.example", "/", [host, path]), ("unit1.example", "/c/", [path, host])]
+    {
+        let (asked, _) = resolve(&both(), asked_host, asked_path).expect("a target");
+        assert_eq!(asked.cell_urls("c"), urls);
+        assert_eq!(asked.cell_forms("c")[..2], urls);
+    }
+    let (asked, _) = resolve(&urls(""), "unit", "/c/").expect("a target");
+    assert_eq!(asked.cell_urls("c"), ["http://unit/c/"]);
+}
+
+#[test]
 fn a_unit_with_hosts_alone_refuses_paths() {
     let hosts = urls("public_url = 'https://unit1.example:8443/'\ncell_urls = 'host'");
     assert!(!hosts.path_based());
@@ -173,6 +187,9 @@ fn a_destination_may_be_public_or_as_asked() {
     assert_eq!(asked.locate("http://127.0.0.1:8080/c1/b/y"), Ok(target("c1", "b/y")));
     assert_eq!(asked.locate("https://drive.example/c1/b/y"), Err(LocateError::Elsewhere));
     assert_eq!(asked.locate("https://drive.example/filesystem"), Err(LocateError::Elsewhere));
+    assert_eq!(asked.locate("/files/c1/b/y"), Ok(target("c1", "b/y")), "as the client sees it");
+    assert_eq!(asked.locate("/c1/b/y"), Ok(target("c1", "b/y")), "as the proxy sends it");
+    assert_eq!(asked.locate("/filesystem/b/y"), Ok(target("filesystem", "b/y")));
     let (asked, _) = resolve(&both(), "cell1.unit1.example", "/b/x").expect("a target");
     assert_eq!(asked.locate("/b/y"), Ok(target("cell1", "b/y")));
     assert_eq!(asked.locate("http://cell2.unit1.example/b/y"), Ok(target("cell2", "b/y")));

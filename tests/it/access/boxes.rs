@@ -272,6 +272,33 @@ fn a_box_may_ask_for_its_app() {
     assert_eq!(outcome(&world.ask(&tokens[1], "GET", "__box")), "403 PR403-AU-0002");
     let by_query = encoded(&[("schema", &schema)]);
     assert_eq!(outcome(&world.ask(&tokens[0], "GET", &format!("__box?{by_query}"))), "403 PR403-AU-0002");
+    // Without a schema anywhere there is no such box.
+    assert_eq!(outcome(&world.ask(&world.token("a"), "GET", "__box")), "403 PR403-AU-0002");
+    assert_eq!(outcome(&world.send(Request::new("GET", "/c/__box"))), "403 PR403-AU-0002");
+    assert_eq!(outcome(&world.ask(TOKEN, "GET", "__box")), "403 PR403-AU-0002");
+    assert_eq!(outcome(&world.ask("nonsense", "GET", "__box")), "401 PR401-AU-0006");
+    assert_eq!(outcome(&world.ask(TOKEN, "GET", "__box?schema=")), "400 PR400-OD-0029");
+}
+
+#[test]
+fn a_schema_is_the_same_however_it_is_written() {
+    let world = World::new();
+    world.admin("MKCOL", "/app").expect(201);
+    let forms = [world.url("app"), "personium-localunit:app:/".to_owned(), "personium-localunit:/app/".to_owned()];
+    let merge = |name: &str, schema: &str| {
+        let body = json!({ "Schema": schema }).to_string();
+        outcome(&world.send(Request::new("MERGE", &format!("/c/__ctl/Box('{name}')")).bearer(TOKEN).body(body)))
+    };
+    for first in &forms {
+        world.make("Box", &json!({ "Name": "one", "Schema": first })).expect(201);
+        for second in &forms {
+            let made = world.make("Box", &json!({ "Name": "two", "Schema": second }));
+            assert_eq!(outcome(&made), "409 PR409-OD-0003", "{first} {second}");
+            assert_eq!(merge("b", second), "409 PR409-OD-0003", "{first} {second}");
+            assert_eq!(merge("one", second), "204", "its own, {first} {second}");
+        }
+        world.admin("DELETE", "/c/__ctl/Box('one')").expect(204);
+    }
 }
 
 #[test]

@@ -127,6 +127,13 @@ fn an_app_acts_for_people_within_what_they_granted() {
 
 #[test]
 fn external_roles_open_what_the_relation_grants() {
+    for form in ["", "personium-localunit:friend:/", "personium-localunit:/friend/"] {
+        external_roles_by(form);
+    }
+}
+
+/// `form`: how the URL of the role's cell is written; its http URL if it is empty.
+fn external_roles_by(form: &str) {
     let world = World::new();
     world.admin("MKCOL", "/friend").expect(201);
     let (home, friend) = (world.url("c"), world.url("friend"));
@@ -134,7 +141,7 @@ fn external_roles_open_what_the_relation_grants() {
     world.account_in("friend", "clerk", &[]);
     world.make("ExtCell", &json!({ "Url": friend })).expect(201);
     world.make("Relation", &json!({ "Name": "partner" })).expect(201);
-    let role = format!("{friend}__role/__/boss");
+    let role = format!("{}__role/__/boss", if form.is_empty() { &friend } else { form });
     world.make("ExtRole", &json!({ "ExtRole": role, "_Relation.Name": "partner" })).expect(201);
     world.make("Role", &json!({ "Name": "reader" })).expect(201);
     world.allow("b", &[("reader", &["read"])]);

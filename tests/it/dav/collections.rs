@@ -72,7 +72,10 @@ fn a_service_collection_holds_its_sources_and_nothing_else() {
     assert_eq!(drive.names("b/svc"), ["__src"]);
     assert_eq!(drive.get("b/svc").problem(), "405 PR405-MC-0001");
     assert_eq!(drive.mkcol("b/svc/sub").problem(), "405 PR405-MC-0001");
-    assert_eq!(drive.put("b/svc/f", "x").problem(), "405 PR405-MC-0001");
+    let refused = drive.put("b/svc/f", "x");
+    assert_eq!(refused.problem(), "405 PR405-MC-0001");
+    let allowed: Vec<_> = refused.header("allow").expect("a list").split(", ").collect();
+    assert!(!allowed.contains(&"PUT") && !allowed.contains(&"MKCOL") && allowed.contains(&"GET"), "{allowed:?}");
     drive.put("b/svc/__src/a.js", "one").expect(201);
     drive.put("b/svc/__src/a.js", "two").expect(204);
     assert_eq!(drive.text("b/svc/__src/a.js"), "two");

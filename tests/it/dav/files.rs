@@ -221,11 +221,29 @@ fn head_says_what_get_would() {
 #[test]
 fn pages_of_users_are_sandboxed() {
     let drive = Drive::new();
-    for (name, sandboxed) in [("p.html", true), ("p.svg", true), ("p.txt", false), ("p.png", false)] {
-        drive.put(&format!("b/{name}"), "x").expect(201);
+    let check = |name: &str, sandboxed| {
         let got = drive.get(&format!("b/{name}"));
         assert_eq!(got.header("x-content-type-options"), Some("nosniff"));
         assert_eq!(got.header("content-security-policy").is_some(), sandboxed, "{name}");
+    };
+    for (name, sandboxed) in [("p.html", true), ("p.svg", true), ("p.txt", false), ("p.png", false)] {
+        drive.put(&format!("b/{name}"), "x").expect(201);
+        check(name, sandboxed);
+    }
+    for (content_type, sandboxed) in [
+        ("text/xsl", true),
+        ("Application/XSLT+xml; charset=utf-8", true),
+        ("multipart/x-mixed-replace; boundary=b", true),
+        ("multipart/related", true),
+        ("message/rfc822", true),
+        ("application/vnd.wap.xhtml+xml", true),
+        ("text/xml", true),
+        ("application/json", false),
+        ("application/pdf", false),
+        ("video/mp4", false),
+    ] {
+        drive.send(on("PUT", "b/typed").header("Content-Type", content_type).body("x"));
+        check("typed", sandboxed);
     }
 }
 

@@ -52,13 +52,8 @@ pub(super) fn replace(call: &Call) -> std::result::Result<Response, Problem> {
 }
 
 /// Every URL by which documents may name the cell.
-fn own_urls(call: &Call) -> [String; 4] {
-    [
-        call.base_url(),
-        format!("personium-localunit:{}:/", call.cell),
-        format!("personium-localunit:/{}/", call.cell),
-        "personium-localcell:/".to_owned(),
-    ]
+fn own_urls(call: &Call) -> Vec<String> {
+    call.asked.cell_forms(&call.cell)
 }
 
 fn role_number(view: &View<'_>, role: &RoleReference, cell_url: &str) -> Result<i64> {

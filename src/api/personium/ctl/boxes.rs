@@ -7,8 +7,11 @@ use super::super::odata::{Fields, created, field_problem, updated, write_allowed
 use super::failed;
 use super::row::Row;
 use super::set::{EntityKey, Set};
+use crate::base::id::ResourceId;
 use crate::domain::access::Place;
 use crate::domain::names::{FieldError, is_box_name, normalize_schema};
+use crate::storage::Error;
+use crate::storage::database::View;
 use crate::storage::operation::boxes::{BoxGuard, CreateBox, DeleteBox, SchemaChange, UpdateBox};
 use crate::storage::writer::Permitted;
 use crate::web::conditional::Conditions;
@@ -21,7 +24,12 @@ pub(super) fn create(call: &Call) -> Result<Response, Problem> {
     let schema = schema_of(&fields)?;
     let cell = call.open()?;
     let permission = call.permission(&[Place::ControlBox])?;
-    let create = Permitted(Box::new(move |view| permission.ask(view)), CreateBox { name, schema });
+    let forms = forms_of(call, schema.as_deref());
+    let may = move |view: &View<'_>| {
+        permission.ask(view)?;
+        free(view, &forms, None)
+    };
+    let create = Permitted(Box::new(may), CreateBox { name, schema });
     let cell_box = cell.change(create).map_err(|e| failed(call, e))?;
     let base = call.base_url();
     let entity = cell.read(|view| Row::Box(cell_box).entity(view, &base)).map_err(|e| failed(call, e))?;
@@ -48,9 +56,33 @@ pub(super) fn update(call: &Call, key: EntityKey) -> Result<Response, Problem> {
     let new_name = if merge && !fields.has("Name") { key.name.clone() } else { name_of(&fields)? };
     let schema =
         if merge && !fields.has("Schema") { SchemaChange::Keep } else { SchemaChange::To(schema_of(&fields)?) };
-    let after = cell.change(UpdateBox { name: key.name, new_name, schema, guard: guard(call)? });
+    let forms = match &schema {
+        SchemaChange::To(schema) => forms_of(call, schema.as_deref()),
+        SchemaChange::Keep => Vec::new(),
+    };
+    let mut permitted = guard(call)?;
+    let guard: BoxGuard = Box::new(move |view, now| {
+        permitted(view, now)?;
+        free(view, &forms, Some(now.id))
+    });
+    let after = cell.change(UpdateBox { name: key.name, new_name, schema, guard });
     let after = after.map_err(|e| failed(call, e))?;
     Ok(updated(after.version, after.updated_ms))
+}
+
+/// Every way to write a schema: the cell of an app has several URLs.
+fn forms_of(call: &Call, schema: Option<&str>) -> Vec<String> {
+    schema.map_or_else(Vec::new, |schema| call.asked.forms_of(schema))
+}
+
+/// Whether no box but that of the number has the schema, however it is written.
+fn free(view: &View<'_>, forms: &[String], own: Option<ResourceId>) -> crate::storage::Result<()> {
+    for form in forms {
+        if view.box_with_schema(form)?.is_some_and(|b| Some(b.id) != own) {
+            return Err(Error::SchemaTaken);
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn delete(call: &Call, key: EntityKey) -> Result<Response, Problem> {
