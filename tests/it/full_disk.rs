@@ -106,10 +106,10 @@ fn the_server_starts_on_a_full_disk() {
     let root = disk.0.join("unit");
     let mut server = start(&root);
     let files = fill(&server, &disk);
+    // What is shared in memory finds a place too, or does without.
+    std::fs::remove_file(root.join("generations")).expect("removed");
+    disk.fill();
     for signal in [Signal::TERM, Signal::KILL] {
-        // What is shared in memory finds a place too, or does without.
-        std::fs::remove_file(root.join("generations")).expect("removed");
-        disk.fill();
         server.restart(signal);
         let listed = Request::new("PROPFIND", "/c/b").bearer(TOKEN).header("Depth", "1");
         let listed = server.send(listed).expect(207);

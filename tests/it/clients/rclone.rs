@@ -112,6 +112,23 @@ fn rclone_keeps_modification_times() {
 }
 
 #[test]
+fn rclone_finds_a_difference_of_the_same_size_when_it_compares_bytes() {
+    let drive = Drive::new();
+    let source = TempDir::new().expect("a directory");
+    std::fs::write(source.path().join("f"), b"one").expect("a file");
+    drive.mkcol("b/d").expect(201);
+    drive.put("b/d/f", "two").expect(201);
+    for vendor in ["owncloud", "nextcloud", "other"] {
+        let rclone = Rclone::new(&drive.url("b/"), vendor);
+        // There are no checksums that it could take for wrong ones.
+        let told = rclone.run(&["check", text(source.path()), "cellar:d"]);
+        assert!(told.contains("0 differences found") && told.contains("hashes could not be checked"), "{told}");
+        let compared = run(&mut rclone.command(&["check", "--download", text(source.path()), "cellar:d"]));
+        assert!(!compared.status.success() && compared.text.contains("1 differences found"), "{}", compared.text);
+    }
+}
+
+#[test]
 fn rclone_moves_and_copies_on_the_server() {
     let drive = Drive::new();
     let rclone = Rclone::new(&drive.url("b/"), "owncloud");
