@@ -28,7 +28,7 @@ struct Document<'m> {
     #[serde(skip_serializing_if = "Option::is_none")]
     cs: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ct: Option<Option<&'m str>>,
+    ct: Option<Value>,
     d: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     et: Option<&'static str>,
@@ -74,7 +74,7 @@ impl Meta {
             a: write_acl(&self.acl, ids),
             cl: is_file.then_some(self.size),
             cs: (self.kind == CELL).then_some("normal"),
-            ct: is_file.then_some(self.content_type.as_deref()),
+            ct: is_file.then(|| json!(self.content_type)),
             d: properties,
             et: is_file.then_some("NONE"),
             i: node,
