@@ -149,7 +149,10 @@ impl Area<'_> {
         }
         let mut meter = Meter::new(self.printer, self.json, "upload");
         let sent = self.remote.upload(to, headers, (file, about.len()), &mut |bytes, total| {
-            self.interrupt.check()?;
+            // What is sent whole may count already: only its answer tells.
+            if bytes < total {
+                self.interrupt.check()?;
+            }
             meter.show(Reading::of_bytes(bytes, total))
         });
         sent.map(drop)

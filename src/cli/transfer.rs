@@ -160,7 +160,8 @@ impl Job<'_> {
         let name = format!("import-{}-{}", clock::compact(clock::now_ms()), std::process::id());
         let kept = format!("{name}.zip");
         self.area.put(file, &kept, &[("if-none-match", "*")])?;
-        let done = self.begin(&json!({ "Name": name })).and_then(|()| self.watch());
+        let begun = self.area.interrupt.check().and_then(|()| self.begin(&json!({ "Name": name })));
+        let done = begun.and_then(|()| self.watch());
         drop(remove(self.area.remote, self.area.cell, &kept));
         let status = done?;
         match status["status"].as_str() {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::doc::DocIds;
@@ -17,6 +18,26 @@ use crate::storage::database::property::Property;
 pub(super) const CELL: &str = "Cell";
 pub(super) const BOX: &str = "col.box";
 const FILE: &str = "dav.file";
+
+/// The document, as it is written.
+#[derive(Serialize)]
+struct Document<'m> {
+    a: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cl: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cs: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ct: Option<Value>,
+    d: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    et: Option<&'static str>,
+    i: &'m str,
+    p: i64,
+    t: &'static str,
+    u: i64,
+    v: i64,
+}
 
 /// A resource as its `.pmeta` tells it.
 #[derive(Debug, Clone)]
@@ -48,19 +69,21 @@ impl Meta {
     pub(super) fn write(&self, node: &str, ids: &DocIds) -> Vec<u8> {
         let properties: Map<String, Value> =
             self.properties.iter().map(|p| (format!("{}@{}", p.local, p.ns), json!(p.xml))).collect();
-        let mut meta = json!({
-            "i": node, "t": self.kind, "a": write_acl(&self.acl, ids), "d": properties,
-            "p": self.created_ms, "u": self.updated_ms, "v": self.version,
-        });
-        if self.kind == FILE {
-            meta["ct"] = json!(self.content_type);
-            meta["cl"] = json!(self.size);
-            meta["et"] = json!("NONE");
-        }
-        if self.kind == CELL {
-            meta["cs"] = json!("normal");
-        }
-        meta.to_string().into_bytes()
+        let is_file = self.kind == FILE;
+        let document = Document {
+            a: write_acl(&self.acl, ids),
+            cl: is_file.then_some(self.size),
+            cs: (self.kind == CELL).then_some("normal"),
+            ct: is_file.then(|| json!(self.content_type)),
+            d: properties,
+            et: is_file.then_some("NONE"),
+            i: node,
+            p: self.created_ms,
+            t: self.kind,
+            u: self.updated_ms,
+            v: self.version,
+        };
+        serde_json::to_vec(&document).expect("invariant: texts and numbers are JSON")
     }
 
     /// Reads a document. Roles are told by their identifiers; entries of roles that are not there are left out.

@@ -11,6 +11,7 @@ mod bars;
 mod cell;
 mod cell_command;
 mod cell_remote;
+mod cell_round;
 mod client;
 mod clients;
 mod command_line;

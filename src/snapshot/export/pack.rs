@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::json;
+use serde::Serialize;
 
 use super::WHAT;
 use crate::archive::deflate::{self, Compressor, DICTIONARY, SAMPLE};
@@ -113,10 +113,11 @@ enum Task {
 
 /// What has become of a task.
 enum Done {
-    /// Headers and content, and each member with its place in them and the note about it.
+    /// Headers and content, each member with its place in them, and their lines in the list of entries.
     Members {
         bytes: Vec<u8>,
-        members: Vec<Placed>,
+        members: Vec<(Packed, u64)>,
+        lines: Vec<u8>,
     },
     Block {
         of: Arc<Large>,
@@ -127,8 +128,29 @@ enum Done {
     },
 }
 
-/// A member, its place among those that were packed with it, and the note about it.
-type Placed = (Packed, u64, Option<(i64, i64)>);
+/// A line of the list of entries.
+#[derive(Serialize)]
+struct Line<'m> {
+    name: &'m str,
+    size: u64,
+    crc: &'m str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stamp: Option<i64>,
+}
+
+/// Appends the line of a member, if it has one.
+fn put_line(out: &mut Vec<u8>, member: &Packed, note: Option<(i64, i64)>) {
+    if member.name.ends_with('/') || member.name == MANIFEST {
+        return;
+    }
+    let crc = format!("{:08x}", member.crc);
+    let (id, stamp) = note.unzip();
+    let line = Line { name: &member.name, size: member.size, crc: &crc, id, stamp };
+    serde_json::to_writer(&mut *out, &line).expect("invariant: a vector takes texts and numbers");
+    out.push(b'\n');
+}
 
 type Outcome = (u64, Result<Done, Failure>);
 
@@ -198,13 +220,14 @@ impl<'a> Packer<'a> {
 
     fn write(&mut self, done: Done) -> Result<(), Failure> {
         match done {
-            Done::Members { bytes, members } => {
+            Done::Members { bytes, members, lines } => {
                 let start = self.out.size();
                 self.append(&bytes)?;
-                for (member, at, note) in members {
+                for (member, at) in members {
                     self.terms.progress.add(member.size, 1);
-                    self.record(&member, start + at, note)?;
+                    self.writer.put_central(&mut self.buffer, &member, start + at);
                 }
+                self.note(&lines)?;
             }
             Done::Block { of, offset, length, bytes, crc } => {
                 if offset == 0 {
@@ -228,7 +251,10 @@ impl<'a> Packer<'a> {
                     member.put_local(&mut header);
                     self.out.patch(at, &header).map_err(Failure::machine(WHAT))?;
                     self.terms.progress.add(0, 1);
-                    self.record(&member, at, of.item.note)?;
+                    self.writer.put_central(&mut self.buffer, &member, at);
+                    let mut line = Vec::new();
+                    put_line(&mut line, &member, of.item.note);
+                    self.note(&line)?;
                 }
             }
         }
@@ -239,21 +265,10 @@ impl<'a> Packer<'a> {
         self.out.write(bytes).map_err(Failure::machine(WHAT))
     }
 
-    /// Notes a member that is written.
-    fn record(&mut self, member: &Packed, at: u64, note: Option<(i64, i64)>) -> Result<(), Failure> {
-        self.writer.put_central(&mut self.buffer, member, at);
+    /// Notes members that are written.
+    fn note(&mut self, lines: &[u8]) -> Result<(), Failure> {
         let Some(list) = &mut self.list else { return Ok(()) };
-        if member.name.ends_with('/') || member.name == MANIFEST {
-            return Ok(());
-        }
-        let mut line = json!({ "name": member.name, "size": member.size, "crc": format!("{:08x}", member.crc) });
-        if let Some((id, stamp)) = note {
-            line["id"] = json!(id);
-            line["stamp"] = json!(stamp);
-        }
-        let mut line = line.to_string();
-        line.push('\n');
-        list.append(line.as_bytes()).map(drop).map_err(Failure::machine(WHAT))
+        list.append(lines).map(drop).map_err(Failure::machine(WHAT))
     }
 
     fn spool(&mut self) -> Result<(), Failure> {
@@ -474,7 +489,8 @@ fn members(
     reader: &mut Reader<'_>,
     buffer: &mut Vec<u8>,
 ) -> Result<Done, Failure> {
-    let (mut bytes, mut members, mut data) = (Vec::new(), Vec::with_capacity(items.len()), Vec::new());
+    let (mut bytes, mut lines, mut data) = (Vec::new(), Vec::new(), Vec::new());
+    let mut members = Vec::with_capacity(items.len());
     for item in items {
         reader.whole(item, buffer)?;
         data.clear();
@@ -486,9 +502,10 @@ fn members(
         let at = bytes.len() as u64;
         member.put_local(&mut bytes);
         bytes.extend_from_slice(&data);
-        members.push((member, at, item.note));
+        put_line(&mut lines, &member, item.note);
+        members.push((member, at));
     }
-    Ok(Done::Members { bytes, members })
+    Ok(Done::Members { bytes, members, lines })
 }
 
 fn block(terms: &Terms<'_>, of: Arc<Large>, offset: u64, length: u64, buffer: &mut Vec<u8>) -> Result<Done, Failure> {
