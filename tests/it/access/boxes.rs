@@ -302,6 +302,22 @@ fn a_schema_is_the_same_however_it_is_written() {
 }
 
 #[test]
+fn lists_name_roles_by_any_url_of_their_cell() {
+    let world =
+        World::with(&[("CELLAR_SERVER__PUBLIC_URL", "http://unit1.example/"), ("CELLAR_SERVER__CELL_URLS", "both")]);
+    world.make("Role", &json!({ "Name": "r" })).expect(201);
+    for url in ["http://c.unit1.example/", "http://unit1.example/c/", "personium-localunit:c:/"] {
+        let body = super::acl(url, &[("r", &["read"])], "");
+        for (host, path) in [("unit1.example", "/c/b"), ("unit1.example", "/c/"), ("c.unit1.example", "/b")] {
+            let request = Request::new("ACL", path).header("Host", host).bearer(TOKEN).body(body.clone());
+            assert_eq!(world.send(request).status, 200, "{url} at {host}{path}");
+        }
+    }
+    let elsewhere = super::acl("http://d.unit1.example/", &[("r", &["read"])], "");
+    assert_eq!(world.send(Request::new("ACL", "/c/b").bearer(TOKEN).body(elsewhere)).status, 400);
+}
+
+#[test]
 fn clients_prove_who_they_are() {
     let world = World::new();
     world.admin("MKCOL", "/app").expect(201);
