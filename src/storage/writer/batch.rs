@@ -198,13 +198,14 @@ impl Writer {
             }
         };
         let mut done = Vec::new();
-        let changing = core.changes.begin();
+        // To settle changes nothing that anybody sees.
+        let changes = !batch.is_empty() || core.changes.now().is_none();
+        let changing = changes.then(|| core.changes.begin());
         let mut replaces = false;
         let outcome = self.transact(batch, reap, &mut done, &mut replaces);
-        if replaces && outcome.is_ok() {
-            changing.end_unchanged();
-        } else {
-            drop(changing);
+        match changing {
+            Some(changing) if replaces && outcome.is_ok() => changing.end_unchanged(),
+            changing => drop(changing),
         }
         let reaped = match outcome {
             Ok(reaped) => reaped,
