@@ -67,7 +67,10 @@ fn http2_is_spoken_with_prior_knowledge() {
     let url = format!("{}c/b/f", server.url());
     let h2 = "--http2-prior-knowledge";
     let upload = ["--upload-file", file.to_str().expect("UTF-8"), h2, &url];
-    assert_eq!(told(&upload, "%{http_version} %{http_code}"), "2 201");
+    // The curl of Debian 12 gives an upload up (55) where its socket is full, as it may be beside thousands of connections.
+    let sent = (0..5).map(|_| curl(&[&upload[..], &["--write-out", "%{http_version} %{http_code}"]].concat()));
+    let sent = sent.into_iter().find(|sent| sent.status.code() != Some(55)).expect("one goes through");
+    assert_eq!(String::from_utf8_lossy(&sent.stdout), "2 201");
     assert_eq!(curl(&[h2, &url]).stdout, pattern(3_000_000));
     assert_eq!(curl(&[h2, "--range", "4-11", &url]).stdout, pattern(12)[4..]);
     let version = "%{http_version} %{http_code}";
