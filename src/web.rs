@@ -1,5 +1,6 @@
 //! What every HTTP door shares: errors, authentication, bodies, ranges, conditions and URLs.
 
+pub mod abroad;
 pub mod auth;
 pub mod authority;
 pub mod blocking;
@@ -7,6 +8,7 @@ pub mod body;
 pub mod conditional;
 pub mod file_body;
 pub mod headers;
+pub mod neighbours;
 pub mod problem;
 pub mod public_url;
 pub mod pulse;

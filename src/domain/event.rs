@@ -1,18 +1,22 @@
 //! Events of a cell and its log: which events are logged, at which level, and how a line looks.
 //!
-//! A line is written for each rule of the cell that has a `log` action and matches; one that asks for a service or a relay, which this
-//! server does not have, makes a line that says so. Where a cell has no rule that logs, the
+//! A line is written for each rule of the cell that has a `log` action and matches; `relay.event` tells another cell of the unit, whose
+//! rules see to the event in turn; a rule that asks for a service or a relay to elsewhere, which this server does not have, makes a line
+//! that says so. Where a cell has no rule that logs, the
 //! installation of a box can be logged whole nevertheless: who begins one asks [`EventLog::installs_everything`] and hands
 //! the answer to [`EventLog::publish`] until the end. Everything here blocks.
 
 mod line;
 mod log_rule;
+mod relay;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use log_rule::{Effect, LogRule};
+use relay::Journey;
+pub use relay::{Admitted, Neighbours, NotAdmitted};
 
 use super::rule::RuleFields;
 use crate::storage::cell::Cell;
@@ -64,6 +68,7 @@ const CACHED_CELLS: usize = 256;
 pub struct EventLog {
     log_installs: bool,
     rotate_bytes: u64,
+    neighbours: Option<Arc<dyn Neighbours>>,
     cache: Mutex<HashMap<i64, Arc<CachedRules>>>,
     /// Cells by name in which no rule is about what the server does itself, and until when that counts.
     quiet: Mutex<HashMap<String, Instant>>,
@@ -75,7 +80,13 @@ const QUIET: Duration = Duration::from_secs(1);
 impl EventLog {
     /// `log_installs` says whether installations are logged in cells without any rule that logs.
     pub fn new(log_installs: bool) -> Self {
-        Self { log_installs, rotate_bytes: ROTATE_BYTES, cache: Mutex::default(), quiet: Mutex::default() }
+        let (cache, quiet) = (Mutex::default(), Mutex::default());
+        Self { log_installs, rotate_bytes: ROTATE_BYTES, neighbours: None, cache, quiet }
+    }
+
+    /// With other cells that events can be told to; without, none can.
+    pub fn among(self, neighbours: Arc<dyn Neighbours>) -> Self {
+        Self { neighbours: Some(neighbours), ..self }
     }
 
     /// Whether a cell had no rule a moment ago that is about what the server does itself. Costs nothing.
@@ -105,36 +116,58 @@ impl EventLog {
     /// Writes the lines of some events in their order. `cell_url` ends with a slash. With `everything` each event is a line of
     /// level INFO, and no rule is asked. A log that cannot be written is reported to the operator and to nobody else.
     pub fn publish(&self, cell: &Cell, request_key: &str, events: &[Event], cell_url: &str, everything: bool) {
-        let written = self.lines(cell, request_key, events, cell_url, everything).and_then(|lines| {
-            if lines.is_empty() { Ok(()) } else { cell.append_log(lines.as_bytes(), self.rotate_bytes) }
-        });
+        let written = if everything {
+            self.append(cell, &whole(request_key, events, cell_url))
+        } else {
+            events.iter().try_for_each(|event| {
+                let mut journey = Journey::new();
+                self.see_to(cell, request_key, event, cell_url, &mut journey)
+            })
+        };
         if let Err(e) = written {
             tracing::warn!(error = &e as &dyn std::error::Error, cell = cell.name(), "events are not logged");
         }
     }
 
-    fn lines(&self, cell: &Cell, key: &str, events: &[Event], cell_url: &str, everything: bool) -> Result<String> {
+    fn append(&self, cell: &Cell, lines: &str) -> Result<()> {
+        if lines.is_empty() { Ok(()) } else { cell.append_log(lines.as_bytes(), self.rotate_bytes) }
+    }
+
+    /// Does what the rules of a cell say about an event that arrives there.
+    fn see_to(&self, cell: &Cell, key: &str, event: &Event, cell_url: &str, journey: &mut Journey) -> Result<()> {
         let now = crate::base::clock::now_ms();
         let mut lines = String::new();
-        if everything {
-            for event in events {
-                line::write(&mut lines, now, Level::Info, key, event, cell_url);
-            }
-            return Ok(lines);
+        for rule in self.rules(cell)?.rules.iter().filter(|rule| rule.matches(event, cell_url)) {
+            let (level, told) = match &rule.effect {
+                Effect::Line(level) => (*level, None),
+                Effect::Unsupported { action, rule } => (Level::Warn, Some(unsupported(action, rule, event))),
+                Effect::Relay { target, rule } => match self.relay(cell, key, event, cell_url, target, journey) {
+                    Ok(()) => continue,
+                    Err(NotAdmitted::NoNeighbour) => (Level::Warn, Some(unsupported("relay.event", rule, event))),
+                    Err(refused) => (Level::Warn, Some(relay::refusal(&refused, target, rule, event))),
+                },
+            };
+            line::write(&mut lines, now, level, key, told.as_ref().unwrap_or(event), cell_url);
         }
-        let cached = self.rules(cell)?;
-        for event in events {
-            for rule in cached.rules.iter().filter(|rule| rule.matches(event, cell_url)) {
-                match &rule.effect {
-                    Effect::Line(level) => line::write(&mut lines, now, *level, key, event, cell_url),
-                    Effect::Unsupported { action, rule } => {
-                        let told = unsupported(action, rule, event);
-                        line::write(&mut lines, now, Level::Warn, key, &told, cell_url);
-                    }
-                }
-            }
-        }
-        Ok(lines)
+        self.append(cell, &lines)
+    }
+
+    /// Tells another cell of an event, on behalf of who caused it.
+    fn relay(
+        &self,
+        from: &Cell,
+        key: &str,
+        event: &Event,
+        from_url: &str,
+        target: &str,
+        journey: &mut Journey,
+    ) -> std::result::Result<(), NotAdmitted> {
+        let neighbours = self.neighbours.as_ref().ok_or(NotAdmitted::NoNeighbour)?;
+        let Admitted { cell, url } = neighbours.admit(from, from_url, target, event)?;
+        journey.step(from.number(), cell.number())?;
+        let seen_to = self.see_to(&cell, key, &relay::relayed(event, from_url), &url, journey);
+        journey.back();
+        seen_to.map_err(NotAdmitted::Failed)
     }
 
     fn rules(&self, cell: &Cell) -> Result<Arc<CachedRules>> {
@@ -158,6 +191,16 @@ impl EventLog {
         }
         Ok(fresh)
     }
+}
+
+/// A line for each event.
+fn whole(key: &str, events: &[Event], cell_url: &str) -> String {
+    let now = crate::base::clock::now_ms();
+    let mut lines = String::new();
+    for event in events {
+        line::write(&mut lines, now, Level::Info, key, event, cell_url);
+    }
+    lines
 }
 
 /// What the log says where a rule asks for what cannot be done.

@@ -155,6 +155,21 @@ impl PublicUrls {
         Ok((asked, target))
     }
 
+    /// The URLs of answers to who asked for a cell at this URL of it.
+    pub fn of_cell(&self, url: &str) -> Option<Asked> {
+        let (scheme, rest) = url.split_once("://")?;
+        let host = rest.split('/').next().unwrap_or_default().to_owned();
+        let base = match &self.public {
+            Some(public) => Arc::clone(public),
+            None => Arc::new(BaseUrl { scheme: scheme.to_owned(), authority: host.clone(), path: "/".to_owned() }),
+        };
+        let mut asked = Asked { base, authority: host, forms: self.forms, form: Form::Path };
+        if let Some(cell) = asked.cell_of_host(&asked.authority) {
+            asked.form = Form::Host(cell);
+        }
+        Some(asked)
+    }
+
     /// The scheme and authority that the client used.
     fn origin(&self, peer: IpAddr, headers: &HeaderMap, uri_authority: Option<&str>) -> (String, String) {
         let text = |name: HeaderName| headers.get(name).and_then(|v| v.to_str().ok());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::authority::Authority;
+use super::neighbours::UnitCells;
 use super::public_url::PublicUrls;
 use crate::bar::export::LiveArchives;
 use crate::bar::inspect::BarLimits;
@@ -31,7 +32,8 @@ impl App {
     pub fn new(config: Config, authority: Arc<Authority>, unit: Arc<Unit>) -> Self {
         let urls = PublicUrls::new(&config.server);
         let archives = Arc::new(LiveArchives::new(Duration::from_secs(config.archive.resume_s)));
-        let event_log = Arc::new(EventLog::new(config.events.log_installs));
+        let cells = UnitCells { unit: unit.clone(), authority: authority.clone(), urls: urls.clone() };
+        let event_log = Arc::new(EventLog::new(config.events.log_installs).among(Arc::new(cells)));
         let limits = BarLimits {
             bar_size: config.limits.bar_size.0,
             bar_entry_size: config.limits.bar_entry_size.0,

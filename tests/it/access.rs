@@ -14,6 +14,7 @@ mod events;
 mod leaks;
 mod principals;
 mod programs;
+mod relays;
 mod scenario;
 mod table;
 mod tokens;

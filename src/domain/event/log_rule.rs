@@ -1,4 +1,5 @@
-//! Rules, which events they match, and what becomes of those: a line in the log, or the word that nothing can become of them here.
+//! Rules, which events they match, and what becomes of those: a line in the log, a way to another cell, or the word that nothing can
+//! become of them here.
 
 use super::line::expanded;
 use super::{Event, LOCAL_CELL, Level};
@@ -10,7 +11,13 @@ const LOCAL_BOX: &str = "personium-localbox:/";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Effect {
     Line(Level),
-    /// The rule asks for an action that this server does not have: services and relays.
+    /// The event is told to another cell of the unit, if the URL is that of one.
+    Relay {
+        target: String,
+        /// The URL of the rule.
+        rule: String,
+    },
+    /// The rule asks for an action that this server does not have: services and relays to elsewhere.
     Unsupported {
         action: String,
         /// The URL of the rule.
@@ -47,7 +54,10 @@ impl LogRule {
             action => {
                 let of_box = bound.as_ref().map_or_else(|| "null".to_owned(), |(name, _)| format!("'{name}'"));
                 let rule = format!("{LOCAL_CELL}__ctl/Rule(Name='{name}',_Box.Name={of_box})");
-                Effect::Unsupported { action: action.to_owned(), rule }
+                match (action, fields.target_url) {
+                    ("relay.event", Some(target)) => Effect::Relay { target, rule },
+                    _ => Effect::Unsupported { action: action.to_owned(), rule },
+                }
             }
         };
         let given = |text: Option<String>| text.filter(|t| !t.is_empty());

@@ -8,8 +8,7 @@ use super::error::Refusal;
 use super::{Desk, Form};
 use crate::base::id;
 use crate::domain::token::{Claims, Kind, Subject};
-use crate::storage::database::View;
-use crate::storage::database::control::ObjectKind;
+use crate::web::abroad::abroad;
 use crate::web::auth::cookie_for;
 use crate::web::problem::Code;
 use crate::web::public_url::local_cell;
@@ -71,7 +70,8 @@ pub(super) fn issue(desk: &Desk<'_>, form: &Form, lives: Lives, grant: Grant) ->
     let mut headers = Vec::new();
     let mut body = Map::new();
     let access = if let Some(target) = &desk.target {
-        let subject = desk.cell.read(|view| abroad(view, desk, &grant.subject)).map_err(|e| desk.call.failed(e))?;
+        let subject = desk.cell.read(|view| abroad(view, &desk.call.asked, &desk.call.cell, &grant.subject));
+        let subject = subject.map_err(|e| desk.call.failed(e))?;
         let abroad = Claims { target: Some(desk.call.asked.local(target)), ..claims(subject, lives.access) };
         body.insert("p_target".to_owned(), target.clone().into());
         headers.push((LOCATION, format!("{target}__token")));
@@ -121,31 +121,6 @@ fn answer(mut body: Map<String, Value>, more: Map<String, Value>) -> Response {
     let mut answer = response::json(StatusCode::OK, &Value::Object(body));
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
-}
-
-/// Who somebody of this cell is to other cells, with roles as URLs. What is of this unit is said so, whatever it is called.
-fn abroad(view: &View<'_>, desk: &Desk<'_>, subject: &Subject) -> crate::storage::Result<Subject> {
-    let url = local_cell(&desk.call.cell);
-    let (name, roles) = match subject {
-        Subject::Account(id, name) => {
-            (format!("{url}#{name}"), view.linked(ObjectKind::Account, *id, ObjectKind::Role)?)
-        }
-        Subject::Foreign { subject, local, .. } => (subject.clone(), local.clone()),
-    };
-    let mut urls = Vec::with_capacity(roles.len());
-    for id in roles {
-        let Some(role) = view.object_by_id(ObjectKind::Role, id)? else { continue };
-        let cell_box = if role.owner == 0 { None } else { view.cell_box_by_id(role.owner)? };
-        urls.push(match cell_box {
-            None => format!("{url}__role/__/{}", role.name),
-            // Apps mean the same by a role of their box, whichever cell it is in.
-            Some(b) => match b.schema.filter(|schema| schema.ends_with('/')) {
-                Some(schema) => format!("{}__role/__/{}", desk.call.asked.local(&schema), role.name),
-                None => format!("{url}__role/{}/{}", b.name, role.name),
-            },
-        });
-    }
-    Ok(Subject::Foreign { subject: name, issuer: url, roles: urls, local: Vec::new() })
 }
 
 /// Where a cookie for a cell is sent, and to whom it is shown.
