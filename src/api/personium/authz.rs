@@ -10,7 +10,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 
 use super::call::Call;
 use super::form::Form;
-use super::token::{Desk, Refusal, log_in, scope_of};
+use super::token::{Desk, Refusal, log_in, scope_of, told, told_refused};
 use crate::domain::account::Status;
 use crate::domain::names::is_ext_cell;
 use crate::domain::token::{Claims, Kind, Subject};
@@ -92,10 +92,12 @@ fn answer(call: &Call, form: &Form, posted: bool) -> Result<Response, Problem> {
         Ok(login) => login,
         Err(Refusal::Problem(problem)) => return Err(problem),
         Err(_) => {
+            told_refused(&desk, Some(name), StatusCode::BAD_REQUEST);
             return Ok(page::login(call, form, &asked.client, Some("Name or password are wrong. Please try again.")));
         }
     };
     if login.status == Status::PasswordChangeRequired {
+        told_refused(&desk, Some(name), StatusCode::UNAUTHORIZED);
         let hint = "This password must be changed first. Please ask whoever keeps this cell.";
         return Ok(page::login(call, form, &asked.client, Some(hint)));
     }
@@ -109,6 +111,10 @@ fn answer(call: &Call, form: &Form, posted: bool) -> Result<Response, Problem> {
         ..Claims::new(&desk.uuid, Subject::Account(login.account, login.name), life)
     };
     let token = call.authority.sealer.seal(kind, &claims);
+    // A code is told of when it becomes a token.
+    if flow == Flow::Token {
+        told(&desk, "grant", &claims.subject, claims.schema.as_deref());
+    }
     let before = login.before.map_or_else(|| "null".to_owned(), |ms| ms.to_string());
     let mut fields = match flow {
         Flow::Code => vec![("code", token)],

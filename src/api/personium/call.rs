@@ -208,6 +208,20 @@ impl Call {
         self.events.publish(&cell, &self.key, &[event], &self.base_url(), false);
     }
 
+    /// Tells the rules of the cell of a login there. Who sent the request does not matter: the login says who it is.
+    pub(super) fn announce_login(
+        &self,
+        cell: &Cell,
+        event_type: String,
+        subject: Option<String>,
+        schema: Option<String>,
+        status: StatusCode,
+    ) {
+        let (object, info) = (Some(format!("{LOCAL_CELL}{}", self.rest)), Some(status.as_u16().to_string()));
+        let event = Event { external: false, schema, subject, event_type, object, info };
+        self.events.publish(cell, &self.key, &[event], &self.base_url(), false);
+    }
+
     /// Tells the rules of the cell what the caller says has happened.
     pub(super) fn tell(&self, event_type: String, object: Option<String>, info: Option<String>) -> Result<(), Problem> {
         let cell = self.open()?;

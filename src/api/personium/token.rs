@@ -26,11 +26,13 @@ mod client;
 mod error;
 mod issue;
 mod scope;
+mod told;
 
 pub(super) use error::Refusal;
 pub(super) use issue::REFRESH_SECONDS;
 use issue::{Grant, Lives, issue, issue_for_owner};
 pub(super) use scope::granted;
+pub(super) use told::{told, told_refused};
 
 const METHODS: &str = "OPTIONS, POST";
 /// The largest form, in bytes.
@@ -95,25 +97,39 @@ pub async fn route(app: &App, request: Request) -> Result<Response, Problem> {
 
 fn answer(call: &Call, form: &Form) -> Result<Response, Refusal> {
     let mut desk = Desk::open(call)?;
+    let answer = give(&mut desk, form);
+    if let Err(refusal) = &answer
+        && let Some(status) = refusal.status()
+    {
+        told_refused(&desk, form.filled("username").filter(|_| form.get("grant_type") == Some("password")), status);
+    }
+    answer
+}
+
+fn give(desk: &mut Desk<'_>, form: &Form) -> Result<Response, Refusal> {
     desk.target = target(form)?;
-    let schema = client::authenticate(&desk, form)?;
+    let desk = &*desk;
+    let schema = client::authenticate(desk, form)?;
     let lives = Lives::of(form)?;
     let grant_type = form.get("grant_type").unwrap_or_default();
     if form.is_true("p_owner") && matches!(grant_type, SAML_GRANT | "authorization_code") {
         return Err(Code::OwnerAbroad.into());
     }
     let grant = match grant_type {
-        "password" => password(&desk, form, schema)?,
-        "refresh_token" => refresh(&desk, form, schema)?,
-        SAML_GRANT => assertion(&desk, form, schema)?,
-        "authorization_code" => code(&desk, form, schema)?,
+        "password" => password(desk, form, schema)?,
+        "refresh_token" => refresh(desk, form, schema)?,
+        SAML_GRANT => assertion(desk, form, schema)?,
+        "authorization_code" => code(desk, form, schema)?,
         other => return Err(Refusal::with(Code::GrantType, other)),
     };
     if form.is_true("p_owner") {
-        may_speak_for_owner(&desk, &grant.subject)?;
-        return Ok(issue_for_owner(&desk, lives, grant));
+        may_speak_for_owner(desk, &grant.subject)?;
     }
-    issue(&desk, form, lives, grant)
+    let (subject, schema) = (grant.subject.clone(), grant.schema.clone());
+    let answer =
+        if form.is_true("p_owner") { issue_for_owner(desk, lives, grant) } else { issue(desk, form, lives, grant)? };
+    told(desk, "grant", &subject, schema.as_deref());
+    Ok(answer)
 }
 
 /// The cell that the token is to be for.
@@ -309,17 +325,18 @@ fn code(desk: &Desk<'_>, form: &Form, schema: Option<String>) -> Result<Grant, R
 
 /// Gives up a token with all that came of the same login. Whether it was one is not told.
 fn revoke(call: &Call, form: &Form) -> Result<Response, Problem> {
-    let cell = call.open()?;
-    let uuid = cell.read(|view| view.meta_text("uuid")).map_err(|e| call.failed(e))?.unwrap_or_default();
+    let desk = Desk::open(call)?;
     let opened = call.authority.sealer.open(form.get("token").unwrap_or_default());
     if let Ok((_, claims)) = opened
-        && claims.cell == uuid
+        && claims.cell == desk.uuid
         && !claims.is_expired()
     {
         // What was issued in the same login may live until a day from now.
         let until_ms = crate::base::clock::now_ms() + REFRESH_SECONDS * 1000;
-        let spend = Change(move |ctx: &Context<'_>| ctx.tx.spend_token(&claims.id, until_ms));
-        cell.change(spend).map_err(|e| call.failed(e))?;
+        let Claims { id, subject, schema, .. } = claims;
+        let spend = Change(move |ctx: &Context<'_>| ctx.tx.spend_token(&id, until_ms));
+        desk.cell.change(spend).map_err(|e| call.failed(e))?;
+        told(&desk, "revoke", &subject, schema.as_deref());
     }
     let mut answer = response::empty(StatusCode::OK);
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -164,3 +164,49 @@ fn rules_that_ask_for_what_there_is_not_say_so_in_the_log() {
         assert!(lines.iter().any(|line| line.contains("[WARN ]") && line.ends_with(&told)), "{told}: {lines:?}");
     }
 }
+
+#[test]
+fn logins_reach_the_rules_without_what_is_secret() {
+    let world = World::new();
+    world.account("a", &[]);
+    world.account("b", &[]);
+    world.make("Rule", &json!({ "Name": "r", "Action": "log", "EventType": "token." })).expect(201);
+    let log_in = |name: &str, password: &str| {
+        world.grant("c", &[("grant_type", "password"), ("username", name), ("password", password)])
+    };
+    let got = log_in("a", super::PASSWORD).expect(200).json();
+    let refresh = super::text(&got, "refresh_token");
+    world.grant("c", &[("grant_type", "refresh_token"), ("refresh_token", &refresh)]).expect(200);
+    world.send(Request::new("POST", "/c/__token/revoke").body(super::encoded(&[("token", &refresh)]))).expect(200);
+    world.grant("c", &[("grant_type", "refresh_token"), ("refresh_token", &refresh)]).expect(400);
+    log_in("a", "not-the-word").expect(400);
+    // People type passwords where names go.
+    log_in("hunter-2-hunter", super::PASSWORD).expect(400);
+    let page = [("client_id", "https://app.example/"), ("redirect_uri", "https://app.example/__/back")];
+    for (password, status) in [(super::PASSWORD, 303), ("not-the-word", 200)] {
+        let form = [&page[..], &[("response_type", "token"), ("username", "b"), ("password", password)]].concat();
+        world.send(Request::new("POST", "/c/__authz").body(super::encoded(&form))).expect(status);
+    }
+
+    let log = world.admin("GET", "/c/__log/current/default.log").expect(200).text().to_owned();
+    let url = world.url("c");
+    let lines: Vec<String> = log
+        .lines()
+        .map(|line| line.splitn(4, ',').nth(3).unwrap_or_default().replace('"', "").replace(&url, "/"))
+        .collect();
+    let expected = [
+        "false,null,/#a,token.grant,/__token,200",
+        "false,null,/#a,token.grant,/__token,200",
+        "false,null,/#a,token.revoke,/__token/revoke,200",
+        "false,null,null,token.refuse,/__token,400",
+        "false,null,/#a,token.refuse,/__token,400",
+        "false,null,null,token.refuse,/__token,400",
+        "false,https://app.example/,/#b,token.grant,/__authz,200",
+        "false,null,/#b,token.refuse,/__authz,400",
+    ];
+    assert_eq!(lines, expected, "{log}");
+    for secret in ["not-the-word", "hunter", super::PASSWORD, &refresh[..12], &super::text(&got, "access_token")[..12]]
+    {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
+}

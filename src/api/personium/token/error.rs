@@ -48,6 +48,15 @@ impl Refusal {
         }
     }
 
+    /// The status of a refusal of OAuth's.
+    pub(super) fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::OAuth(code, _) => Some(code.status()),
+            Self::ChangePassword(_) => Some(Code::PasswordChangeRequired.status()),
+            Self::Problem(_) => None,
+        }
+    }
+
     /// The answer; `cell_url` is the realm.
     pub(in super::super) fn respond(self, cell_url: &str) -> Result<Response, Problem> {
         let (code, params, more) = match self {
