@@ -25,7 +25,10 @@ struct People {
 
 impl People {
     fn new(privileges: impl Iterator<Item = Privilege>) -> Self {
-        let world = World::new();
+        Self::living_in(World::new(), privileges)
+    }
+
+    fn living_in(world: World, privileges: impl Iterator<Item = Privilege>) -> Self {
         let holders = privileges.map(|p| (p, world.user(p.name(), &[p.name()]))).collect();
         let nobody = world.user("nobody", &[]);
         let schema = serde_json::json!({ "Name": "s", "Schema": "https://app.example/" });
@@ -252,6 +255,73 @@ fn privileges_on_a_cell_open_what_the_table_says_and_nothing_else() {
     people.try_as(&Request::new("PUT", "/c/__mypassword"), Some(TOKEN)).expect(403);
     let deletion = people.request(Place::Cell, "DELETE").bearer(TOKEN);
     people.send(&deletion).expect(204);
+}
+
+/// What a role of a unit user opens in a cell of theirs.
+#[derive(Clone, Copy, PartialEq)]
+enum Contents {
+    Nothing,
+    Read,
+    All,
+}
+
+impl Contents {
+    fn open(self, needed: Privilege) -> bool {
+        let name = needed.name();
+        match self {
+            Self::Nothing => false,
+            Self::Read => {
+                name.ends_with("-read")
+                    || ["read", "read-properties", "read-acl", "propfind", "stream-receive"].contains(&name)
+            }
+            Self::All => true,
+        }
+    }
+}
+
+#[test]
+fn unit_users_do_what_the_table_says_for_their_role_and_cell() {
+    for (role, contents, own) in [
+        (&[][..], Contents::Nothing, true),
+        (&["CellContentsReader"], Contents::Read, true),
+        (&["CellContentsAdmin"], Contents::All, true),
+        (&["CellContentsAdmin"], Contents::Nothing, false),
+    ] {
+        let (world, eve) = super::unit_users::people(role);
+        if own {
+            let delete = Request::new("DELETE", "/c").bearer(TOKEN).header("X-Personium-Recursive", "true");
+            world.send(delete).expect(204);
+            world.send(Request::new("MKCOL", "/c").bearer(&eve)).expect(201);
+            world.admin("MKCOL", "/c/b").expect(201);
+        }
+        let people = People::living_in(world, std::iter::empty());
+        for row in TABLE {
+            for method in row.methods {
+                if row.place == Place::Cell && *method == "DELETE" {
+                    continue;
+                }
+                let what = format!("{:?} {method} as {role:?}, own: {own}", row.place);
+                let reply = people.try_as(&people.request(row.place, method), Some(&eve));
+                let (allowed, refusal) = match row.need {
+                    Need::Nothing => (true, ""),
+                    // A unit user has no password in the cell.
+                    Need::Login => (false, "403 PR403-AU-0002"),
+                    // Every unit user may make a cell, were there none of the name.
+                    Need::Unit if *method == "MKCOL" => (true, ""),
+                    Need::Unit => (own || row.place != Place::Cell, "403 PR403-AU-0003"),
+                    Need::Cell(needed) | Need::Description(needed) => (contents.open(needed), "403 PR403-AU-0002"),
+                    Need::Box(needed) => (in_box(needed).all(|needed| contents.open(needed)), "403 PR403-AU-0002"),
+                };
+                if allowed {
+                    assert!(!is_denied(&reply), "{what}: {}", outcome(&reply));
+                } else {
+                    expect_denied(&reply, refusal, &what);
+                }
+            }
+        }
+        let deletion = people.send(&people.request(Place::Cell, "DELETE").bearer(&eve));
+        assert_eq!(outcome(&deletion), if own { "204" } else { "403 PR403-AU-0003" }, "{role:?}");
+    }
 }
 
 #[test]

@@ -137,7 +137,7 @@ fn owners_stay_with_their_cells() {
 }
 
 /// A world whose cell `people` issues tokens for the unit, with these roles for `eve`.
-fn people(roles: &[&str]) -> (World, String) {
+pub fn people(roles: &[&str]) -> (World, String) {
     let world = World::with(&ISSUERS);
     for cell in ["people", "strangers"] {
         world.admin("MKCOL", &format!("/{cell}")).expect(201);
