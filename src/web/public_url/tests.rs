@@ -195,3 +195,21 @@ fn a_destination_may_be_public_or_as_asked() {
     assert_eq!(asked.locate("http://cell2.unit1.example/b/y"), Ok(target("cell2", "b/y")));
     assert_eq!(asked.locate("https://unit1.example/cell2/b/y"), Ok(target("cell2", "b/y")));
 }
+
+#[test]
+fn the_url_of_a_cell_tells_those_of_its_neighbours() {
+    let public = |forms| urls(&format!("public_url = 'https://unit1.example/sub/'\ncell_urls = '{forms}'"));
+    for (urls, url, neighbour) in [
+        (urls(""), "http://h.example:8080/c%20d/", "http://h.example:8080/n/"),
+        (public("path"), "https://unit1.example/sub/c/", "https://unit1.example/sub/n/"),
+        (public("host"), "https://c.unit1.example/sub/", "https://n.unit1.example/sub/"),
+        (public("both"), "https://c.unit1.example/sub/", "https://n.unit1.example/sub/"),
+        (public("both"), "https://unit1.example/sub/c/", "https://unit1.example/sub/n/"),
+    ] {
+        let asked = urls.of_cell(url).expect("a URL");
+        assert_eq!(asked.cell("n"), neighbour, "{url}");
+        assert_eq!(asked.cell_of_url(neighbour).as_deref(), Some("n"), "{url}");
+        assert_eq!(asked.cell_of_url("https://elsewhere.example/n/"), None, "{url}");
+    }
+    assert_eq!(urls("").of_cell("personium-localunit:c:/"), None);
+}
