@@ -64,7 +64,7 @@ fn known(cell: &Cell, access: &Access, content: &Content) -> Option<(KnownFile, 
     Some((cell.know(content)?, Instant::now() + time))
 }
 
-/// As [`file`]; the answer says of itself that it may be given again.
+/// As [`file()`]; the answer says of itself that it may be given again.
 fn recallable<R: ReadAt + Unpin>(
     request: &DavRequest,
     content: Content,

@@ -1,6 +1,6 @@
 //! A snapshot file becomes the content of a cell: all of it, or nothing.
 //!
-//! [`SnapshotSource::open`] checks the file before anything is promised. The content is built beside the cell, every byte of
+//! `SnapshotSource::open` checks the file before anything is promised. The content is built beside the cell, every byte of
 //! it compared with its checksum on the way, and takes the cell's place at once when all of it is durable.
 
 mod index;

@@ -346,6 +346,27 @@ fn a_role_is_bound_to_one_box_at_a_time() {
 }
 
 #[test]
+fn a_box_that_is_made_through_an_object_is_that_objects() {
+    let ctl = Ctl::start();
+    for set in ["Role", "Relation"] {
+        ctl.make(set, &json!({ "Name": "o" }));
+        let name = set.to_lowercase();
+        let made = ctl.send("POST", &format!("{set}('o')/_Box"), &json!({ "Name": name })).expect(201).json();
+        assert_eq!(made["d"]["results"]["Name"], name.as_str());
+        let bound = format!("{set}(Name='o',_Box.Name='{name}')");
+        ctl.get(&bound).expect(200);
+        let boxes = ctl.get(&format!("{bound}/_Box")).expect(200).json();
+        assert_eq!(boxes["d"]["results"][0]["Name"], name.as_str());
+        let another = json!({ "Name": "another" });
+        assert_eq!(ctl.refused(&format!("{bound}/_Box"), &another), "409 PR409-OD-0002");
+        assert_eq!(ctl.refused(&format!("{set}('none')/_Box"), &another), "404 PR404-OD-0002");
+        ctl.make(set, &json!({ "Name": "o" }));
+        assert_eq!(ctl.refused(&format!("{set}('o')/_Box"), &json!({ "Name": name })), "409 PR409-OD-0003");
+        assert_eq!(ctl.get("Box('another')").status, 404);
+    }
+}
+
+#[test]
 fn links_that_are_refused() {
     let ctl = Ctl::start();
     ctl.make("Role", &json!({ "Name": "r" }));

@@ -104,7 +104,7 @@ fn entities(call: &Call, set: Set) -> Result<Response, Problem> {
     match call.method.as_str() {
         "GET" | "HEAD" => row::list(call, set),
         "POST" => match set {
-            Set::Box => boxes::create(call),
+            Set::Box => boxes::create(call, None),
             Set::Object(ObjectKind::Account) => accounts::create(call, None),
             Set::Object(ObjectKind::DrivePassword) => drive_passwords::create(call),
             Set::Object(kind) => objects::create(call, kind, None),

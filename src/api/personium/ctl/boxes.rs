@@ -4,9 +4,10 @@ use http::StatusCode;
 
 use super::super::call::Call;
 use super::super::odata::{Fields, created, field_problem, updated, write_allowed};
-use super::failed;
+use super::objects::From;
 use super::row::Row;
 use super::set::{EntityKey, Set};
+use super::{failed, links};
 use crate::base::id::ResourceId;
 use crate::domain::access::Place;
 use crate::domain::names::{FieldError, is_box_name, normalize_schema};
@@ -18,19 +19,33 @@ use crate::web::conditional::Conditions;
 use crate::web::problem::Problem;
 use crate::web::{Response, response};
 
-pub(super) fn create(call: &Call) -> Result<Response, Problem> {
+/// Makes a box; `from`: through the navigation property of an object, which is bound to it.
+pub(super) fn create(call: &Call, from: Option<From>) -> Result<Response, Problem> {
     let fields = Fields::parse(&call.body, Set::Box.properties())?;
     let name = name_of(&fields)?;
     let schema = schema_of(&fields)?;
     let cell = call.open()?;
-    let permission = call.permission(&[Place::ControlBox])?;
+    let places = std::iter::once(Place::ControlBox).chain(from.as_ref().map(|from| from.set.place()));
+    let permission = call.permission(&places.collect::<Vec<_>>())?;
     let forms = forms_of(call, schema.as_deref());
+    let source = from.clone();
     let may = move |view: &View<'_>| {
         permission.ask(view)?;
+        if let Some(From { set, key }) = &source {
+            links::unbound(view, *set, key)?;
+        }
         free(view, &forms, None)
     };
-    let create = Permitted(Box::new(may), CreateBox { name, schema });
+    let create = Permitted(Box::new(may), CreateBox { name: name.clone(), schema });
     let cell_box = cell.change(create).map_err(|e| failed(call, e))?;
+    if let Some(From { set, key }) = from
+        && let Err(problem) = links::bind_to(call, (set, key), &name)
+    {
+        // Bound or removed by somebody else in between: then nothing was made.
+        let guard: BoxGuard = Box::new(|_, _| Ok(()));
+        cell.change(DeleteBox { name, recursive: false, guard }).map_err(|e| failed(call, e))?;
+        return Err(problem);
+    }
     let base = call.base_url();
     let entity = cell.read(|view| Row::Box(cell_box).entity(view, &base)).map_err(|e| failed(call, e))?;
     Ok(created(&entity))

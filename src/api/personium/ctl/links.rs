@@ -11,9 +11,9 @@ use super::set::{EntityKey, Set, Tie};
 use super::{LINK_METHODS, failed};
 use crate::domain::names::FieldError;
 use crate::domain::rule::RuleFields;
-use crate::storage::database::Tx;
 use crate::storage::database::cell_box::CellBox;
 use crate::storage::database::control::{Object, ObjectKind};
+use crate::storage::database::{Tx, View};
 use crate::storage::writer::{ChangeAt, Context};
 use crate::storage::{Error, Result};
 use crate::web::problem::{Code, Problem};
@@ -120,6 +120,20 @@ fn change(call: &Call, from: (Set, EntityKey), to: (Set, EntityKey), tie: Tie, a
     });
     call.open()?.change(change).map_err(|e| failed(call, e))?;
     Ok(response::empty(StatusCode::NO_CONTENT))
+}
+
+/// Ties an object to a box that was made for it.
+pub(super) fn bind_to(call: &Call, from: (Set, EntityKey), box_name: &str) -> Answer<()> {
+    let to = EntityKey { name: box_name.to_owned(), relation: None, box_name: None };
+    change(call, from, (Set::Box, to), Tie::Bound, true).map(drop)
+}
+
+/// Whether an object is there that no box has.
+pub(super) fn unbound(view: &View<'_>, set: Set, key: &EntityKey) -> Result<()> {
+    match Row::find(view, set, key)?.ok_or(Error::Missing)? {
+        Row::Object(_, object) if object.owner != 0 => Err(Problem::new(Code::LinkExists).into()),
+        _ => Ok(()),
+    }
 }
 
 /// Binds an object to a box, which becomes part of its key.

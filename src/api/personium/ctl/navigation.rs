@@ -5,7 +5,7 @@ use super::super::odata::{Options, Step, listed};
 use super::objects::{self, From};
 use super::row::Row;
 use super::set::{EntityKey, Set, Tie};
-use super::{SET_METHODS, accounts, failed};
+use super::{SET_METHODS, accounts, boxes, failed};
 use crate::storage::database::View;
 use crate::storage::database::control::ObjectKind;
 use crate::storage::{Error, Result};
@@ -27,7 +27,8 @@ pub(super) fn answer(call: &Call, set: Set, first: &Step, navigation: &Step) -> 
             Set::Object(kind) if !(tie == Tie::Mandatory && kind == ObjectKind::Relation) => {
                 objects::create(call, kind, Some(From { set, key }))
             }
-            _ => Err(Code::MethodNotImplemented.into()),
+            Set::Box => boxes::create(call, Some(From { set, key })),
+            Set::Object(_) => Err(Code::MethodNotImplemented.into()),
         },
         "OPTIONS" => Ok(response::options(SET_METHODS)),
         _ => Err(Call::not_allowed(SET_METHODS)),
