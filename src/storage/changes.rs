@@ -7,6 +7,7 @@
 //! odd. The numbers begin anew with the file, which holds nothing that cannot be lost: without it nothing is kept.
 
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,18 +28,19 @@ const CELLS: usize = 1 << 21;
 pub(crate) struct ChangeNumbers(Option<(Arc<SharedNumbers>, Arc<File>)>);
 
 impl ChangeNumbers {
-    /// The numbers of the unit at a root. Where they cannot be had, nobody keeps anything.
-    pub(crate) fn open(root: &Path) -> Self {
+    /// The numbers of the unit at a root.
+    pub(crate) fn open(root: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let opened = options.open(root.join(FILE));
-        match opened.and_then(|file| Ok((SharedNumbers::map(&file, CELLS)?, file))) {
-            Ok((numbers, file)) => Self(Some((Arc::new(numbers), Arc::new(file)))),
-            Err(e) => {
-                tracing::warn!(error = %e, file = FILE, "cannot be shared: nothing that was read is kept in memory");
-                Self(None)
-            }
-        }
+        let (numbers, file) = opened.and_then(|file| Ok((SharedNumbers::map(&file, CELLS)?, file)))?;
+        Ok(Self(Some((Arc::new(numbers), Arc::new(file)))))
+    }
+
+    /// Without them a server keeps nothing. Whoever only writes must not do without: a server would not hear of its changes.
+    pub(crate) fn none(why: &io::Error) -> Self {
+        tracing::warn!(error = %why, file = FILE, "cannot be shared: nothing that was read is kept in memory");
+        Self(None)
     }
 
     /// The number of one cell.
@@ -121,10 +123,14 @@ impl Drop for Changing {
 mod tests {
     use super::*;
 
+    fn open(root: &Path) -> ChangeNumbers {
+        ChangeNumbers::open(root).expect("numbers")
+    }
+
     #[test]
     fn what_was_read_holds_until_a_change_begins() {
         let root = tempfile::tempdir().expect("a directory");
-        let (ours, theirs) = (ChangeNumbers::open(root.path()).of(7), ChangeNumbers::open(root.path()).of(7));
+        let (ours, theirs) = (open(root.path()).of(7), open(root.path()).of(7));
         let read = ours.now().expect("nothing goes on");
         let change = theirs.begin();
         assert_eq!(ours.now(), None);
@@ -132,13 +138,13 @@ mod tests {
         assert_eq!(ours.now(), Some(read));
         drop(theirs.begin());
         assert!(ours.now().is_some_and(|now| now != read));
-        assert_eq!(ChangeNumbers::open(root.path()).of(8).now(), Some(0));
+        assert_eq!(open(root.path()).of(8).now(), Some(0));
     }
 
     #[test]
     fn what_a_killed_process_left_is_a_change() {
         let root = tempfile::tempdir().expect("a directory");
-        let number = ChangeNumbers::open(root.path()).of(7);
+        let number = open(root.path()).of(7);
         let read = number.now().expect("nothing goes on");
         std::mem::forget(number.begin());
         assert_eq!(number.now(), None);
@@ -148,9 +154,10 @@ mod tests {
 
     #[test]
     fn without_the_file_nothing_is_kept() {
-        let number = ChangeNumbers::open(Path::new("/nowhere/at/all")).of(7);
+        let missing = ChangeNumbers::open(Path::new("/nowhere/at/all")).expect_err("no such directory");
+        let number = ChangeNumbers::none(&missing).of(7);
         assert_eq!(number.now(), None);
         drop(number.begin());
-        assert_eq!(ChangeNumbers::open(tempfile::tempdir().expect("a directory").path()).of(1 << 40).now(), None);
+        assert_eq!(open(tempfile::tempdir().expect("a directory").path()).of(1 << 40).now(), None);
     }
 }

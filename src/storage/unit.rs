@@ -150,8 +150,11 @@ impl Unit {
             private::keep_strangers_out(&root.join(name));
         }
         let root = root.canonicalize().map_err(Error::io("look at", shown(root)))?;
+        let changes = match ChangeNumbers::open(&root) {
+            Err(e) if role == Role::Server => ChangeNumbers::none(&e),
+            opened => opened.map_err(Error::io("share", "generations"))?,
+        };
         let (settler, settling) = Settler::start()?;
-        let changes = ChangeNumbers::open(&root);
         let (index, open, settling) = (Mutex::new(index), Mutex::default(), Vec::from(settling));
         let (swapping, swapped) = (Mutex::default(), Condvar::new());
         Ok(Self { root, id, lease, disk, limits, changes, settler, settling, reserve, index, open, swapping, swapped })

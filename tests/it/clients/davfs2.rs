@@ -10,6 +10,8 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::{assert_same_trees, run, write_tree};
+use crate::access::World;
+use crate::client::Request;
 use crate::dav::Drive;
 use crate::harness::TOKEN;
 
@@ -27,6 +29,11 @@ impl Mount {
 
     /// With more lines in its configuration.
     pub(super) fn with(url: &str, options: &str) -> Self {
+        Self::of(url, ("unit", TOKEN), options)
+    }
+
+    /// By somebody's name and password.
+    fn of(url: &str, (user, password): (&str, &str), options: &str) -> Self {
         assert!(rustix::process::geteuid().is_root(), "mounting needs root");
         let folder = TempDir::new().expect("a directory");
         // The mount's daemon runs as a user of its own.
@@ -37,7 +44,7 @@ impl Mount {
         }
         std::fs::set_permissions(&cache, PermissionsExt::from_mode(0o1777)).expect("its mode");
         let secrets = folder.path().join("secrets");
-        std::fs::write(&secrets, format!("{} unit {TOKEN}\n", at.display())).expect("a file");
+        std::fs::write(&secrets, format!("{} {user} {password}\n", at.display())).expect("a file");
         std::fs::set_permissions(&secrets, PermissionsExt::from_mode(0o600)).expect("its mode");
         // Newer kernels read directories in pieces that do not fit into the default buffer of 16 KiB.
         let text = format!(
@@ -85,6 +92,32 @@ impl Drop for Mount {
 
 pub(super) fn copy(from: &Path, to: &Path) {
     run(Command::new("cp").arg("-r").arg(from).arg(to)).expect_success();
+}
+
+#[test]
+fn davfs2_sees_and_changes_what_a_drive_password_opens() {
+    let world = World::new();
+    for name in ["r", "x"] {
+        world.admin("MKCOL", &format!("/c/{name}")).expect(201);
+        world.send(Request::new("PUT", &format!("/c/{name}/kept.txt")).bearer(TOKEN).body("kept")).expect(201);
+    }
+    world.account("a", &["role"]);
+    world.allow("b", &[("role", &["all"])]);
+    world.allow("r", &[("role", &["read"])]);
+    world.allow("", &[("role", &["propfind"])]);
+    let password = world.drive_password("mount", "a", None);
+    let mut mount = Mount::of(&world.url("c"), ("a", &password), "");
+    mount.shell("mkdir b/notes && echo 'by davfs2' > b/notes/new.txt");
+    assert_eq!(mount.shell("cat r/kept.txt"), "kept");
+    mount.shell(
+        "! cat x/kept.txt; ! (echo changed > x/new.txt); ! (echo changed > r/kept.txt); ! (echo new > r/new.txt)",
+    );
+    mount.unmount();
+    assert_eq!(world.admin("GET", "/c/b/notes/new.txt").expect(200).text(), "by davfs2\n");
+    for (path, status) in [("r/new.txt", 404), ("x/new.txt", 404), ("r/kept.txt", 200), ("x/kept.txt", 200)] {
+        let found = world.admin("GET", &format!("/c/{path}")).expect(status);
+        assert!(status == 404 || found.text() == "kept", "{path}");
+    }
 }
 
 #[test]
