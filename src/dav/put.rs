@@ -91,7 +91,7 @@ fn at_once(request: &DavRequest, bytes: &Bytes) -> Option<Answer> {
     if !plain || bytes.len() > IN_ROW || !request.context.is_unit_admin() {
         return None;
     }
-    let cell = request.unit.cell_at_hand(&request.named.cell)?;
+    let cell = request.unit.writer_at_hand(&request.named.cell)?;
     let prepared = Prepared { gate: Gate::for_cell(request, &cell).ok()?, base: None, expected: None };
     let staged = cell.stage(bytes.clone()).ok()?;
     Some(cell.submit(operation(request, staged, prepared).ok()?))

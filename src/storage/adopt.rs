@@ -363,13 +363,25 @@ impl Context<'_> {
     /// What a path leads to, for an operation on it: the rows down to its parent, and its own name as the disk has it.
     pub(crate) fn resolve(&self, box_name: &str, path: &ResourcePath) -> Result<Lookup> {
         let Some((parent, name)) = path.split() else { return self.tx.lookup(box_name, path) };
-        let mut lookup = self.tx.lookup(box_name, &parent)?;
+        let lookup = self.tx.lookup(box_name, &parent)?;
+        self.resolve_in(lookup, box_name, &parent, name)
+    }
+
+    /// As [`Self::resolve`], for an operation that changes nothing but a file and the number of its collection's members: of the
+    /// collections above nothing else is sure to be as the rows have it now.
+    pub(crate) fn resolve_place(&self, box_name: &str, path: &ResourcePath) -> Result<Lookup> {
+        let Some((parent, name)) = path.split() else { return self.tx.lookup(box_name, path) };
+        let lookup = self.place(box_name, &parent)?;
+        self.resolve_in(lookup, box_name, &parent, name)
+    }
+
+    fn resolve_in(&self, mut lookup: Lookup, box_name: &str, parent: &ResourcePath, name: &Segment) -> Result<Lookup> {
         // A collection that cannot be opened was removed, or has become a link or a mount.
         // The descriptor may be an old one: what was removed has no link left.
         let linked = |dir: &OwnedFd| rustix::fs::fstat(dir).is_ok_and(|stat| stat.st_nlink > 0);
         let open = || self.directory(&lookup.disk_path()).is_ok_and(|dir| linked(&dir));
         if !lookup.nearest().is_file() && (lookup.missing > 0 || !open()) {
-            lookup = self.look(box_name, &parent)?;
+            lookup = self.look(box_name, parent)?;
         }
         if lookup.missing > 0 || lookup.nearest().is_file() {
             lookup.missing += 1;

@@ -74,6 +74,8 @@ pub struct Core {
     pub(crate) reserve: Reserve,
     /// Whether one call makes everything on the cell's file system durable.
     pub(crate) syncs_whole: bool,
+    /// Nothing on the cell's file system outlives the kernel: contents need not ride in rows, and nothing is synced.
+    pub(crate) volatile: bool,
     pub(crate) syncs: Syncs,
     inode: u64,
     /// Mtimes of directories after this process's own renames, until the rows have them.
@@ -274,6 +276,7 @@ impl Cell {
             changes,
             reserve: reserve.clone(),
             syncs_whole: disk.can_sync_file_system(dir.as_fd()),
+            volatile: disk.is_volatile(dir.as_fd()),
             dir,
             syncs: Syncs::default(),
             inode,

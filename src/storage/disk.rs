@@ -16,6 +16,9 @@ use super::private;
 /// File systems of the kernel, by their numbers: ext4, XFS, Btrfs, tmpfs. Not overlayfs: what lies below it may be anything.
 const SYNCED_WHOLE: [u64; 4] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994];
 
+/// Those that end with the power: tmpfs, ramfs.
+const VOLATILE: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+
 /// The calls that change the disk.
 #[derive(Debug, Clone, Default)]
 pub struct Disk {
@@ -131,7 +134,13 @@ impl Disk {
 
     /// Whether [`Self::sync_file_system`] can be relied on: file systems in user space are not told of it.
     pub fn can_sync_file_system(&self, dir: BorrowedFd<'_>) -> bool {
-        rustix::fs::fstatfs(dir).is_ok_and(|fs| SYNCED_WHOLE.contains(&(fs.f_type as u64 & 0xffff_ffff)))
+        kind(dir).is_some_and(|kind| SYNCED_WHOLE.contains(&kind))
+    }
+
+    /// Whether there is nothing to be made durable: what the kernel has is all that there ever is. To a test that cuts the power every
+    /// file system is a disk.
+    pub fn is_volatile(&self, dir: BorrowedFd<'_>) -> bool {
+        !cfg!(test) && kind(dir).is_some_and(|kind| VOLATILE.contains(&kind))
     }
 
     /// Makes everything on the file system of a directory durable.
@@ -172,6 +181,11 @@ impl Disk {
         }
         remove_directory(dir, name)
     }
+}
+
+/// The number of a directory's file system.
+fn kind(dir: BorrowedFd<'_>) -> Option<u64> {
+    rustix::fs::fstatfs(dir).ok().map(|fs| fs.f_type as u64 & 0xffff_ffff)
 }
 
 /// A directory on the way down, with those of its subdirectories that are still to be removed.

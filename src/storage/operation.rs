@@ -51,7 +51,12 @@ pub(crate) fn check_child_limit(ctx: &Context<'_>, parent: &Resource) -> Result<
 
 /// Checks the cell's limit after the rows have grown by so many bytes.
 pub(crate) fn check_quota(ctx: &Context<'_>, growth: i64) -> Result<()> {
-    if growth > 0 { ctx.tx.check_quota(ctx.core.limits.cell_bytes) } else { Ok(()) }
+    if growth > 0 { ctx.tx.check_quota(0, ctx.core.limits.cell_bytes) } else { Ok(()) }
+}
+
+/// The same before they grow.
+pub(crate) fn check_growth(ctx: &Context<'_>, growth: i64) -> Result<()> {
+    if growth > 0 { ctx.tx.check_quota(growth, ctx.core.limits.cell_bytes) } else { Ok(()) }
 }
 
 /// Where a new member of a collection would lie.

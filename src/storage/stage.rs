@@ -219,7 +219,7 @@ impl Staged {
 
     /// What must ride in the pending row, being the content of this version of a resource.
     pub(crate) fn riding_as(&self, version: i64) -> Option<Riding> {
-        let Unsynced { bytes, file } = self.unsynced.as_ref()?;
+        let Unsynced { bytes, file } = self.unsynced.as_ref().filter(|_| !self.core.volatile)?;
         Some(Riding { version, crc: self.crc, bytes: bytes.clone(), file: file.clone()? })
     }
 

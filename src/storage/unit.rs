@@ -202,6 +202,14 @@ impl Unit {
         Self::usable(&open, name)
     }
 
+    /// As [`Self::cell_at_hand`], for a change: the writer looks whether the directory is still there.
+    pub fn writer_at_hand(&self, name: &str) -> Option<Arc<Cell>> {
+        let open = self.open.try_lock().ok()?;
+        let cell = open.values().find(|cell| cell.name() == name && cell.is_working())?;
+        cell.last_used_ms.store(clock::now_ms(), Ordering::Relaxed);
+        Some(cell.clone())
+    }
+
     /// An open cell whose directory is still the one at its name: what the index says of it holds as well.
     fn already_open(&self, name: &str) -> Option<Arc<Cell>> {
         Self::usable(&locked(&self.open), name)

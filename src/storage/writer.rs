@@ -7,6 +7,7 @@
 
 mod batch;
 mod context;
+mod places;
 mod redo;
 mod rename;
 mod replay;
@@ -106,6 +107,16 @@ pub trait Operation: Send + 'static {
         false
     }
 
+    /// Whether it changes no row before it has refused whatever it refuses; what it adopts on its way may stay.
+    fn refuses_first(&self) -> bool {
+        false
+    }
+
+    /// Whether all collections stay where and what they are.
+    fn keeps_places(&self) -> bool {
+        false
+    }
+
     /// Told once the operation's commit may have reached the disk: what it staged belongs to the rows now.
     fn committed(&mut self) {}
 }
@@ -173,6 +184,14 @@ impl<O: Operation> Operation for Permitted<O> {
         self.1.waits_for_another()
     }
 
+    fn refuses_first(&self) -> bool {
+        self.1.refuses_first()
+    }
+
+    fn keeps_places(&self) -> bool {
+        self.1.keeps_places()
+    }
+
     fn committed(&mut self) {
         self.1.committed();
     }
@@ -184,6 +203,8 @@ trait Queued: Send {
     fn decide(&mut self, ctx: &Context<'_>) -> Result<Plan>;
     fn waits_for_another(&self) -> bool;
     fn may_use_reserve(&self) -> bool;
+    fn refuses_first(&self) -> bool;
+    fn keeps_places(&self) -> bool;
     fn committed(&mut self);
     fn answer(self: Box<Self>, result: Result<()>);
 }
@@ -231,6 +252,14 @@ impl<O: Operation> Queued for Slot<O> {
 
     fn may_use_reserve(&self) -> bool {
         self.operation.may_use_reserve()
+    }
+
+    fn refuses_first(&self) -> bool {
+        self.operation.refuses_first()
+    }
+
+    fn keeps_places(&self) -> bool {
+        self.operation.keeps_places()
     }
 
     fn committed(&mut self) {

@@ -1,7 +1,8 @@
 //! What all requests share.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use super::authority::Authority;
 use super::neighbours::UnitCells;
@@ -13,6 +14,10 @@ use crate::config::Config;
 use crate::domain::event::EventLog;
 use crate::snapshot::transfers::{Rules, Transfers};
 use crate::storage::Unit;
+
+/// How long it holds, in microseconds, that the disk had room: of small things not many come in that time, and large ones are
+/// looked at by those who write them.
+const ROOM_HOLDS: u64 = 5000;
 
 /// The running server as handlers see it.
 #[derive(Debug)]
@@ -26,6 +31,15 @@ pub struct App {
     pub installer: Arc<Installer>,
     /// Exports and imports of whole cells.
     pub transfers: Arc<Transfers>,
+    room: Room,
+}
+
+/// Until when the disk has room, as far as is known.
+#[derive(Debug)]
+struct Room {
+    origin: Instant,
+    /// Microseconds since the origin.
+    until: AtomicU64,
 }
 
 impl App {
@@ -46,11 +60,33 @@ impl App {
             level: config.cell_export.level as u32,
         };
         let transfers = Transfers::new(unit.clone(), event_log.clone(), rules);
-        Self { config, urls, authority, unit, archives, event_log, installer, transfers }
+        Self {
+            config,
+            urls,
+            authority,
+            unit,
+            archives,
+            event_log,
+            installer,
+            transfers,
+            room: Room { origin: Instant::now(), until: AtomicU64::new(0) },
+        }
     }
 
     /// Whether less room is left on the disk than is kept for deleting.
     pub fn disk_is_almost_full(&self) -> bool {
+        let now = u64::try_from(self.room.origin.elapsed().as_micros()).unwrap_or(u64::MAX);
+        if now < self.room.until.load(Ordering::Relaxed) {
+            return false;
+        }
+        let full = self.looks_almost_full();
+        if !full {
+            self.room.until.store(now + ROOM_HOLDS, Ordering::Relaxed);
+        }
+        full
+    }
+
+    fn looks_almost_full(&self) -> bool {
         if !self.unit.keeps_reserve() {
             return true;
         }

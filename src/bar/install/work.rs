@@ -146,7 +146,7 @@ impl<'i> Work<'i> {
         let also = move |ctx: &Context<'_>| {
             due.map_or(Ok(()), |percent| ctx.tx.set_progress(job, percent))?;
             // There was room when the installation began; others may have taken it since.
-            ctx.tx.check_quota(limit)
+            ctx.tx.check_quota(0, limit)
         };
         let contents = self.install.plan.layout.contents();
         build::write_rows(&self.install.cell, rows, also).map_err(|e| {

@@ -56,7 +56,12 @@ const COLUMNS: &str = "token, id, infinite, shared, owner, principal, expires_ms
 impl View<'_> {
     /// Whether there is any lock at all; most cells have none.
     pub fn has_locks(&self) -> Result<bool> {
-        Ok(self.optional("look for locks", "SELECT 1 FROM lock LIMIT 1", [], |_| Ok(()))?.is_some())
+        if let Some(known) = self.known.has_locks.get() {
+            return Ok(known);
+        }
+        let found = self.optional("look for locks", "SELECT 1 FROM lock LIMIT 1", [], |_| Ok(()))?.is_some();
+        self.known.has_locks.set(Some(found));
+        Ok(found)
     }
 
     /// The locks of which this resource is the root, that hold at a moment.
@@ -99,6 +104,7 @@ impl View<'_> {
 
 impl Tx<'_> {
     pub fn insert_lock(&self, lock: &Lock) -> Result<()> {
+        self.known.forget();
         self.run(
             "insert a lock",
             sql!("INSERT INTO lock(", COLUMNS, ") VALUES(?1,?2,?3,?4,?5,?6,?7)"),

@@ -51,23 +51,30 @@ impl View<'_> {
 
     /// The cell's own limit in bytes, where it has one.
     pub fn own_quota(&self) -> Result<Option<i64>> {
-        self.optional("read meta", "SELECT value FROM meta WHERE key=?1", [LIMIT], |r| r.get(0))
+        if let Some(known) = self.known.quota.get() {
+            return Ok(known);
+        }
+        let limit = self.optional("read meta", "SELECT value FROM meta WHERE key=?1", [LIMIT], |r| r.get(0))?;
+        self.known.quota.set(Some(limit));
+        Ok(limit)
     }
 }
 
 impl Tx<'_> {
     /// Sets the cell's own limit, or takes it away.
     pub fn set_quota(&self, bytes: Option<i64>) -> Result<()> {
+        self.known.forget();
         match bytes {
             Some(bytes) => self.set_meta(LIMIT, bytes),
             None => self.run("remove meta", "DELETE FROM meta WHERE key=?1", [LIMIT]).map(drop),
         }
     }
 
-    /// Refuses what the rows of this transaction bring in if it is more than the cell may hold. `unit` is the unit's limit.
-    pub fn check_quota(&self, unit: i64) -> Result<()> {
+    /// Refuses what the rows of this transaction bring in, and these bytes, if it is more than the cell may hold. `unit` is the
+    /// unit's limit.
+    pub fn check_quota(&self, more: i64, unit: i64) -> Result<()> {
         let Some(limit) = self.quota(unit)? else { return Ok(()) };
-        let held = self.counters().held_bytes;
+        let held = self.counters().held_bytes + more;
         if held > limit && held - self.bytes_below(PARENT_TRASH)? > limit { Err(Error::OverQuota) } else { Ok(()) }
     }
 }

@@ -237,6 +237,16 @@ impl Tx<'_> {
         {
             self.count_bytes(r.bytes() - before.bytes());
         }
+        self.write_resource(r)
+    }
+
+    /// The same for a file of which the size so far is known.
+    pub fn replace_file(&self, r: &Resource, size_before: i64) -> Result<()> {
+        self.count_bytes(r.size - size_before);
+        self.write_resource(r)
+    }
+
+    fn write_resource(&self, r: &Resource) -> Result<()> {
         self.run(
             "update a resource",
             "UPDATE resource SET kind=?3, flags=?4, version=?5, stamp=?6, created_ms=?7, mtime_ms=?8, seq=?9, placed_seq=?10, \
@@ -270,6 +280,13 @@ impl Tx<'_> {
     /// Adds to the number of a collection's children.
     pub fn count_children(&self, id: ResourceId, delta: i64) -> Result<()> {
         self.run("count children", "UPDATE resource SET children=children+?2 WHERE id=?1", params![id, delta])?;
+        Ok(())
+    }
+
+    /// The same for a collection whose place is known.
+    pub fn count_member(&self, collection: &Resource, delta: i64) -> Result<()> {
+        let query = "UPDATE resource SET children=children+?3 WHERE parent=?1 AND name=?2";
+        self.run("count a member", query, params![collection.parent, collection.name, delta])?;
         Ok(())
     }
 

@@ -73,6 +73,7 @@ impl Tx<'_> {
         if !TABLES.contains(&taken.table.as_str()) {
             return Err(Error::Inconsistent(format!("rows of {} cannot be put back", taken.table)));
         }
+        self.known.forget();
         for row in &taken.rows {
             let places: Vec<String> = (1..=row.len()).map(|n| format!("?{n}")).collect();
             let query = format!("INSERT INTO {} VALUES({})", taken.table, places.join(","));

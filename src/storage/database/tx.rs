@@ -21,11 +21,27 @@ pub(crate) use sql;
 #[derive(Debug)]
 pub struct View<'c> {
     conn: &'c Connection,
+    pub(super) known: Known,
+}
+
+/// What was found out about the rows at this moment and is asked again and again.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) has_locks: Cell<Option<bool>>,
+    /// The cell's own limit.
+    pub(super) quota: Cell<Option<Option<i64>>>,
+}
+
+impl Known {
+    pub(super) fn forget(&self) {
+        self.has_locks.set(None);
+        self.quota.set(None);
+    }
 }
 
 impl<'c> View<'c> {
     pub fn new(conn: &'c Connection) -> Self {
-        Self { conn }
+        Self { conn, known: Known::default() }
     }
 
     pub fn conn(&self) -> &'c Connection {
@@ -226,6 +242,12 @@ impl<'c> Tx<'c> {
 
     pub(crate) fn set_counters(&self, counters: Counters) {
         self.counters.set(counters);
+    }
+
+    /// Goes back to a savepoint, at which the counters were these.
+    pub(crate) fn go_back_to(&self, counters: Counters) {
+        self.counters.set(counters);
+        self.known.forget();
     }
 
     /// Says that something in a box has changed.

@@ -1,6 +1,6 @@
 //! PUT: staged content takes a name, new or in exchange for what has it.
 
-use super::{Guard, check_child_limit, check_quota, member_path, place_for, takes_members};
+use super::{Guard, check_child_limit, check_growth, member_path, place_for, takes_members};
 use crate::base::path::ResourcePath;
 use crate::storage::adopt::guess_type;
 use crate::storage::database::cell_box::Lookup;
@@ -39,18 +39,23 @@ impl Operation for Put {
     }
 
     fn decide(&mut self, ctx: &Context<'_>) -> Result<Decision<PutOutcome>> {
-        let lookup = ctx.resolve(&self.box_name, &self.path)?;
+        let lookup = ctx.resolve_place(&self.box_name, &self.path)?;
         (self.guard)(ctx.tx, &lookup)?;
         let seq = ctx.tx.seq();
         ctx.tx.touch_box(lookup.cell_box.id);
         match lookup.found() {
-            Some(row) if row.is_file() => {
-                self.staged.write_out()?;
-                self.replace(ctx, &lookup, row.clone(), seq)
-            }
+            Some(row) if row.is_file() => self.replace(ctx, &lookup, row.clone(), seq),
             Some(_) => Err(Error::IsCollection),
             None => self.create(ctx, &lookup, seq),
         }
+    }
+
+    fn refuses_first(&self) -> bool {
+        true
+    }
+
+    fn keeps_places(&self) -> bool {
+        true
     }
 
     fn committed(&mut self) {
@@ -66,9 +71,7 @@ impl Put {
             return Err(Error::NotCollection);
         }
         check_child_limit(ctx, parent)?;
-        if ctx.is_odd(&lookup.chain, name.as_str())? {
-            return Err(Error::Exists);
-        }
+        check_growth(ctx, self.staged.identity.size)?;
         self.staged.write_out()?;
         let now = ctx.tx.now_ms();
         let row = Resource {
@@ -92,8 +95,8 @@ impl Put {
             dir_mtime_ns: 0,
         };
         ctx.tx.insert_resource(&row)?;
-        check_quota(ctx, row.size)?;
-        ctx.tx.count_children(parent.id, 1)?;
+        ctx.tx.count_member(parent, 1)?;
+        ctx.note_member(parent.id);
         self.give_properties(ctx, &row)?;
         let undo = vec![
             Undo::Children { id: parent.id, delta: -1 },
@@ -111,8 +114,16 @@ impl Put {
         ))
     }
 
-    fn replace(&self, ctx: &Context<'_>, lookup: &Lookup, before: Resource, seq: i64) -> Result<Decision<PutOutcome>> {
+    fn replace(
+        &mut self,
+        ctx: &Context<'_>,
+        lookup: &Lookup,
+        before: Resource,
+        seq: i64,
+    ) -> Result<Decision<PutOutcome>> {
         let parent = lookup.parent().ok_or(Error::IsCollection)?;
+        check_growth(ctx, self.staged.identity.size - before.size)?;
+        self.staged.write_out()?;
         let now = ctx.tx.now_ms();
         let row = Resource {
             version: before.version + 1,
@@ -126,8 +137,7 @@ impl Put {
             content_type: self.content_type.clone().or_else(|| before.content_type.clone()),
             ..before.clone()
         };
-        ctx.tx.update_resource(&row)?;
-        check_quota(ctx, row.size - before.size)?;
+        ctx.tx.replace_file(&row, before.size)?;
         let gone =
             Gone { id: before.id, version: before.version, name: self.staged.name().to_owned(), seq, tree: false };
         ctx.tx.insert_gone(&gone)?;

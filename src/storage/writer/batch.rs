@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use rustix::io::Errno;
 
 use super::context::{Context, Directories};
+use super::places::Places;
 use super::settler::SyncJob;
 use super::unsettled::Unsettled;
 use super::{Message, Plan, Queued, replay};
@@ -32,6 +33,7 @@ pub(super) struct Writer {
     sender: Sender<Message>,
     deferred: VecDeque<Box<dyn Queued>>,
     pub(super) directories: RefCell<Directories>,
+    pub(super) places: RefCell<Places>,
     pub(super) unsettled: Unsettled,
     /// Pending rows that a sync has made superfluous.
     settled: Vec<i64>,
@@ -76,6 +78,7 @@ impl Writer {
             sender,
             deferred: VecDeque::new(),
             directories: RefCell::default(),
+            places: RefCell::default(),
             unsettled: Unsettled::default(),
             settled: Vec::new(),
             reap_wanted: true,
@@ -116,6 +119,7 @@ impl Writer {
             if self.unsettled.is_empty() {
                 // Somebody may move or remove them by hand before there is work again.
                 self.directories.borrow_mut().clear();
+                self.places.borrow_mut().clear();
                 self.rest();
             }
             let message = match self.unsettled.due_in() {
@@ -262,6 +266,7 @@ impl Writer {
             Ok(reaped) => reaped,
             Err(e) => {
                 drop(self.conn.execute_batch("ROLLBACK"));
+                self.places.borrow_mut().clear();
                 for p in planned {
                     done.push((p.operation, Err(again(&e))));
                 }
@@ -314,10 +319,12 @@ impl Writer {
         if dead {
             replay::replay(&self.core, &self.conn)?;
             self.directories.borrow_mut().clear();
+            self.places.borrow_mut().clear();
         }
         let seq = view.change_seq()?;
         if seq != self.last_seq {
             self.directories.borrow_mut().clear();
+            self.places.borrow_mut().clear();
             self.core.forget_mtimes();
         }
         Ok(())
@@ -337,8 +344,10 @@ impl Writer {
         }
         if !self.settled.is_empty() {
             self.core.write_known_mtimes(&tx)?;
+            self.places.borrow_mut().clear();
         }
-        let ctx = Context { tx: &tx, core: &self.core, directories: &self.directories };
+        let (directories, places) = (&self.directories, &self.places);
+        let ctx = Context { tx: &tx, core: &self.core, directories, places };
         let mut batch = batch.into_iter();
         while let Some(mut operation) = batch.next() {
             match decide_one(&ctx, operation.as_mut()) {
@@ -362,7 +371,8 @@ impl Writer {
         tx.save_counters(before)?;
         self.last_seq = tx.seq();
         // A file whose content is in the row can be made anew; for the rest its name in `staging/` must be certain.
-        if planned.iter().any(|p| !p.plan.steps.is_empty() && p.plan.content.is_none()) {
+        let uncertain = |p: &Planned| !p.plan.steps.is_empty() && p.plan.content.is_none();
+        if !self.core.volatile && planned.iter().any(uncertain) {
             self.core.disk.sync_dir(self.core.staging.as_fd()).map_err(Error::io("sync", "staging"))?;
         }
         Ok(reaped)
@@ -371,6 +381,11 @@ impl Writer {
     /// Gives what was renamed to the settler, once it has waited long enough.
     fn hand_to_settler(&mut self) {
         let Some(due) = self.unsettled.take_due() else { return };
+        if self.core.volatile {
+            self.settled.extend(due.rows);
+            self.unsettled.settled();
+            return;
+        }
         let mut directories = Vec::new();
         let mut all = true;
         for path in due.directories.iter().filter(|_| due.files.is_some()) {
@@ -418,6 +433,7 @@ impl Writer {
         self.log_pages = schema::count_log(&mut self.conn)?;
         self.durable = None;
         self.directories.borrow_mut().clear();
+        self.places.borrow_mut().clear();
         let _lock = self.core.lease.lock_cell(self.core.number).map_err(Error::io("lock", "the cell"))?;
         let _changing = self.core.changes.begin();
         replay::replay_all(&self.core, &self.conn)?;
@@ -491,21 +507,25 @@ fn run(conn: &Connection, sql: &str) -> rusqlite::Result<()> {
 fn decide_one(ctx: &Context<'_>, operation: &mut dyn Queued) -> Result<(Plan, i64)> {
     let tx = ctx.tx;
     let before = tx.counters();
+    let goes_back = !operation.refuses_first();
     let run = |sql: &str| run(tx.conn(), sql).map_err(Error::database("savepoint"));
-    run("SAVEPOINT operation")?;
-    let seq = tx.next_seq();
-    match operation.decide(ctx) {
-        Ok(plan) => {
-            run("RELEASE operation")?;
-            Ok((plan, seq))
-        }
-        Err(e) => {
-            run("ROLLBACK TO operation")?;
-            run("RELEASE operation")?;
-            tx.set_counters(before);
-            Err(e)
-        }
+    if goes_back {
+        run("SAVEPOINT operation")?;
     }
+    let seq = tx.next_seq();
+    let decided = operation.decide(ctx);
+    if !operation.keeps_places() || tx.seq() != seq {
+        ctx.places.borrow_mut().clear();
+    }
+    if goes_back && decided.is_err() {
+        run("ROLLBACK TO operation")?;
+        tx.go_back_to(before);
+        ctx.places.borrow_mut().clear();
+    }
+    if goes_back {
+        run("RELEASE operation")?;
+    }
+    Ok((decided?, seq))
 }
 
 fn sort_in(

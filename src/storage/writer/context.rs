@@ -7,8 +7,11 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use super::places::Places;
 use crate::base::id::ResourceId;
+use crate::base::path::ResourcePath;
 use crate::storage::cell::Core;
+use crate::storage::database::cell_box::Lookup;
 use crate::storage::database::pending::Gone;
 use crate::storage::database::schema::{PARENT_HIDDEN, PARENT_TRASH};
 use crate::storage::database::{Resource, Tx};
@@ -53,9 +56,25 @@ pub struct Context<'c> {
     pub tx: &'c Tx<'c>,
     pub(crate) core: &'c Core,
     pub(super) directories: &'c RefCell<Directories>,
+    pub(super) places: &'c RefCell<Places>,
 }
 
 impl Context<'_> {
+    /// Follows the path of a collection, as far as it is known from before.
+    pub(crate) fn place(&self, box_name: &str, path: &ResourcePath) -> Result<Lookup> {
+        if let Some(known) = self.places.borrow().get(box_name, path) {
+            return Ok(known);
+        }
+        let lookup = self.tx.lookup(box_name, path)?;
+        self.places.borrow_mut().keep(box_name, path, &lookup);
+        Ok(lookup)
+    }
+
+    /// Says that a collection has got one member more.
+    pub(crate) fn note_member(&self, collection: ResourceId) {
+        self.places.borrow_mut().note_member(collection);
+    }
+
     /// The directory at a path relative to the cell's.
     pub fn directory(&self, path: &str) -> Result<Arc<OwnedFd>> {
         self.directories.borrow_mut().get(self.core, path).map_err(Error::errno("open the directory", path))

@@ -38,6 +38,7 @@ impl Writer {
         if undone.is_empty() {
             return Ok(());
         }
+        self.places.borrow_mut().clear();
         let taken_back = (|| -> Result<()> {
             self.conn.execute_batch("BEGIN IMMEDIATE").map_err(Error::database("begin"))?;
             let tx = Tx::new(&self.conn, self.core.lease.owner())?;
@@ -99,7 +100,11 @@ impl Writer {
             How::Move => self.core.disk.rename((&from_fd, from), (&to_fd, to)),
             How::Exchange => self.core.disk.exchange((&from_fd, from), (&to_fd, to)),
         }
-        .map_err(Error::io("rename", step.to.clone()))
+        .map_err(|e| match (step.how, e.kind()) {
+            // What cannot be served, or was put there by hand a moment ago.
+            (How::Move, std::io::ErrorKind::AlreadyExists) => Error::Exists,
+            _ => Error::io("rename", step.to.clone())(e),
+        })
     }
 
     fn directory_mtime(&self, path: &str) -> Option<i64> {
