@@ -48,11 +48,13 @@ pub struct Limits {
     pub depth: usize,
     /// Bytes in a cell that has no limit of its own; 0 for any number.
     pub cell_bytes: i64,
+    /// A power cut may take the last seconds.
+    pub relaxed: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { children: 1_000_000, depth: 50, cell_bytes: 0 }
+        Self { children: 1_000_000, depth: 50, cell_bytes: 0, relaxed: false }
     }
 }
 
@@ -76,6 +78,8 @@ pub struct Core {
     pub(crate) syncs_whole: bool,
     /// Nothing on the cell's file system outlives the kernel: contents need not ride in rows, and nothing is synced.
     pub(crate) volatile: bool,
+    /// Something was answered whose rows nobody sees yet: the writer must be asked for them before any are read.
+    pub(crate) ahead: AtomicBool,
     pub(crate) syncs: Syncs,
     inode: u64,
     /// Mtimes of directories after this process's own renames, until the rows have them.
@@ -277,6 +281,7 @@ impl Cell {
             reserve: reserve.clone(),
             syncs_whole: disk.can_sync_file_system(dir.as_fd()),
             volatile: disk.is_volatile(dir.as_fd()),
+            ahead: AtomicBool::new(false),
             dir,
             syncs: Syncs::default(),
             inode,
@@ -338,6 +343,9 @@ impl Cell {
 
     /// Runs `f` on one moment of the rows.
     pub fn read<T>(&self, f: impl FnOnce(&View<'_>) -> Result<T>) -> Result<T> {
+        if self.is_ahead() {
+            self.queue.publish();
+        }
         let conn = match self.readers.take() {
             Some(conn) => conn,
             None => schema::open(&self.core.path.join("cell.db"), schema::Access::Read)?,
@@ -348,6 +356,11 @@ impl Cell {
         step("COMMIT")?;
         self.readers.give(conn);
         result
+    }
+
+    /// Whether rows of something that was answered are still to come.
+    fn is_ahead(&self) -> bool {
+        self.core.ahead.load(Ordering::Acquire)
     }
 
     /// Hands a change to the writer; the answer comes when the change is durable.

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt as _;
 
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
@@ -17,6 +18,7 @@ use super::private;
 const SYNCED_WHOLE: [u64; 4] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994];
 
 /// Those that end with the power: tmpfs, ramfs.
+#[cfg(not(test))]
 const VOLATILE: [u64; 2] = [0x0102_1994, 0x8584_58f6];
 
 /// The calls that change the disk.
@@ -39,6 +41,8 @@ pub struct FaultPlan {
     /// What panics when it is next called.
     pub panic_at: std::sync::Mutex<Option<&'static str>>,
     pub watcher: Watcher,
+    /// The file system counts as one that ends with the power.
+    pub volatile: bool,
 }
 
 /// Sees the disk before each call.
@@ -110,6 +114,28 @@ impl Disk {
         Ok(rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o644))?.into())
     }
 
+    /// Opens a file that no other user of the machine may see, created where it is not there.
+    pub fn open_private(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<File> {
+        self.point("open")?;
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        Ok(rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(private::FILE))?.into())
+    }
+
+    /// Opens a file for reading and writing if there is one.
+    pub fn open_there(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<Option<File>> {
+        match rustix::fs::openat(dir, name, OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty()) {
+            Ok(file) => Ok(Some(file.into())),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Writes at a place of a file that is no user's.
+    pub fn write_at(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.point("write at")?;
+        file.write_all_at(bytes, at)
+    }
+
     pub fn make_dir(&self, dir: BorrowedFd<'_>, name: &str) -> io::Result<()> {
         self.point("mkdir")?;
         Ok(rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(0o755))?)
@@ -140,7 +166,10 @@ impl Disk {
     /// Whether there is nothing to be made durable: what the kernel has is all that there ever is. To a test that cuts the power every
     /// file system is a disk.
     pub fn is_volatile(&self, dir: BorrowedFd<'_>) -> bool {
-        !cfg!(test) && kind(dir).is_some_and(|kind| VOLATILE.contains(&kind))
+        #[cfg(test)]
+        return self.plan.as_ref().is_some_and(|plan| plan.volatile) && kind(dir).is_some();
+        #[cfg(not(test))]
+        kind(dir).is_some_and(|kind| VOLATILE.contains(&kind))
     }
 
     /// Makes everything on the file system of a directory durable.

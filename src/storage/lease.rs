@@ -93,9 +93,9 @@ impl Lease {
     }
 
     /// Waits for the write lock of a cell. Within a process a cell has one writer, so this excludes other processes only.
-    pub fn lock_cell(&self, number: i64) -> io::Result<CellLock<'_>> {
+    pub fn lock_cell(&self, number: i64) -> io::Result<CellLock> {
         sys::lock_byte(&self.file, CELL_WRITE + number as u64, LockKind::Exclusive)?;
-        Ok(CellLock { lease: self, number })
+        Ok(CellLock { lease: self.clone(), number })
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -157,12 +157,12 @@ impl Lease {
 
 /// The write lock of one cell, given back on drop.
 #[derive(Debug)]
-pub struct CellLock<'a> {
-    lease: &'a Lease,
+pub struct CellLock {
+    lease: Lease,
     number: i64,
 }
 
-impl Drop for CellLock<'_> {
+impl Drop for CellLock {
     fn drop(&mut self) {
         if let Err(e) = sys::unlock_byte(&self.lease.file, CELL_WRITE + self.number as u64) {
             tracing::error!(error = %e, cell = self.number, "cannot unlock the cell");

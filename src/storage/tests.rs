@@ -1,5 +1,6 @@
 //! The store as its users see it: real files, real databases, every step made to fail once.
 
+mod ahead;
 mod changes;
 mod faults;
 mod lost;

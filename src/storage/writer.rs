@@ -5,6 +5,7 @@
 //! rows of the transaction are the redo record, so no answer waits for a directory to be synced; a settler does that a
 //! little later and the rows go. A rename that fails is undone and answered as an error. Contract: `docs/on-disk.md`.
 
+mod ahead;
 mod batch;
 mod context;
 mod places;
@@ -14,6 +15,7 @@ mod replay;
 mod settler;
 mod unsettled;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::mpsc;
 
@@ -23,8 +25,8 @@ use tokio::sync::oneshot;
 pub use context::{Context, Touched};
 pub use settler::Settler;
 
-use super::database::View;
 use super::database::pending::{How, Step, Undo};
+use super::database::{Resource, View};
 use super::error::{Error, Result};
 use crate::base::path::{ResourcePath, Segment};
 use crate::storage::cell::Core;
@@ -117,6 +119,16 @@ pub trait Operation: Send + 'static {
         false
     }
 
+    /// Whether it may be answered before its rows are committed, where the cell allows that: it puts one file under a name.
+    fn may_go_ahead(&self) -> bool {
+        false
+    }
+
+    /// The file that an operation that goes ahead has put under its name.
+    fn file_of(_output: &Self::Output) -> Option<&Resource> {
+        None
+    }
+
     /// Told once the operation's commit may have reached the disk: what it staged belongs to the rows now.
     fn committed(&mut self) {}
 }
@@ -192,6 +204,14 @@ impl<O: Operation> Operation for Permitted<O> {
         self.1.keeps_places()
     }
 
+    fn may_go_ahead(&self) -> bool {
+        self.1.may_go_ahead()
+    }
+
+    fn file_of(output: &Self::Output) -> Option<&Resource> {
+        O::file_of(output)
+    }
+
     fn committed(&mut self) {
         self.1.committed();
     }
@@ -205,6 +225,9 @@ trait Queued: Send {
     fn may_use_reserve(&self) -> bool;
     fn refuses_first(&self) -> bool;
     fn keeps_places(&self) -> bool;
+    fn may_go_ahead(&self) -> bool;
+    /// The file that was decided to be put under its name.
+    fn file(&self) -> Option<&Resource>;
     fn committed(&mut self);
     fn answer(self: Box<Self>, result: Result<()>);
 }
@@ -262,6 +285,14 @@ impl<O: Operation> Queued for Slot<O> {
         self.operation.keeps_places()
     }
 
+    fn may_go_ahead(&self) -> bool {
+        self.operation.may_go_ahead()
+    }
+
+    fn file(&self) -> Option<&Resource> {
+        self.output.as_ref().and_then(O::file_of)
+    }
+
     fn committed(&mut self) {
         self.committed = true;
         self.operation.committed();
@@ -293,6 +324,8 @@ enum Message {
     Settled(Vec<i64>),
     /// A directory of renames could not be synced: the cell must be opened anew.
     Unsynced,
+    /// Somebody wants to read the rows of all that was answered.
+    Publish(mpsc::Sender<Infallible>),
     /// A reader is through: something may be reapable.
     Reap,
     /// The cell is being closed.
@@ -313,6 +346,15 @@ impl Queue {
         // If the writer is gone the slot is dropped, and with it the reply: the receiver sees that.
         drop(self.sender.send(Message::Operation(Box::new(slot))));
         answer
+    }
+
+    /// Waits until the rows of all that was answered can be read.
+    pub(crate) fn publish(&self) {
+        let (done, wait) = mpsc::channel();
+        if self.sender.send(Message::Publish(done)).is_ok() {
+            // It is dropped without a word.
+            let _ = wait.recv();
+        }
     }
 
     pub(crate) fn reap(&self) {

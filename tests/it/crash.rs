@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,8 @@ struct Worker {
     /// What the tree is if the last operation happened after all.
     doubt: Option<Tree>,
     dice: Dice,
+    /// Of a hundred kinds of steps, how many are taken: the first 45 put files.
+    kinds: u64,
     done: u64,
 }
 
@@ -81,7 +84,7 @@ impl Worker {
     /// One operation; an error means that the server is gone.
     fn step(&mut self, connection: &mut Connection) -> io::Result<()> {
         let is_file = |n: &Node| matches!(n, Node::File { .. });
-        let roll = self.dice.roll(100);
+        let roll = self.dice.roll(self.kinds);
         let mut next = self.tree.clone();
         let request = |method: &str, target: String| Request::new(method, &target).bearer(TOKEN);
         let (request, expected): (Request, &[u16]) = if roll < 45 {
@@ -250,6 +253,81 @@ fn ended_whole(server: &Server, round: u64) -> bool {
     status == "ready"
 }
 
+fn workers(server: &Server, kinds: u64) -> Vec<Worker> {
+    let worker = |n| {
+        let folder = format!("/crash/b/t{n}");
+        server.admin("MKCOL", &folder).expect(201);
+        let dice = Dice(0x9E37_79B9_7F4A_7C15 ^ (n + 1));
+        Worker { folder, tree: Tree::new(), doubt: None, dice, kinds, done: 0 }
+    };
+    (0..THREADS).map(worker).collect()
+}
+
+/// The kill comes after so many answers to somebody else, not after a time: the load decides when that is.
+fn work_until_killed(server: &Server, workers: &mut [Worker], answers: u64) {
+    let killed = AtomicBool::new(false);
+    std::thread::scope(|s| {
+        for worker in workers {
+            let (mut connection, killed) = (server.connect(), &killed);
+            s.spawn(move || while worker.step(&mut connection).is_ok() && !killed.load(Ordering::Relaxed) {});
+        }
+        let mut probe = server.connect();
+        for _ in 0..answers {
+            if probe.try_send(&Request::new("GET", "/")).is_err() {
+                break;
+            }
+        }
+        server.signal(Signal::KILL);
+        killed.store(true, Ordering::Relaxed);
+    });
+}
+
+/// A tmpfs of its own, unmounted in the end.
+struct Memory(TempDir);
+
+impl Memory {
+    fn mount() -> Self {
+        let dir = TempDir::new().expect("a directory");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(dir.path()).status();
+        assert!(mounted.is_ok_and(|status| status.success()), "a tmpfs can be mounted (as root)");
+        Self(dir)
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking(), "it is unmounted");
+    }
+}
+
+#[test]
+fn what_was_answered_before_its_rows_survives_kills() {
+    let memory = Memory::mount();
+    let root = memory.0.path().join("unit");
+    let relaxed = [("CELLAR_STORAGE__DURABILITY", "relaxed")];
+    let mut server = Server::at(&root, &relaxed);
+    server.admin("MKCOL", "/crash").expect(201);
+    server.admin("MKCOL", "/crash/b").expect(201);
+    let mut workers = workers(&server, 45);
+    let mut moment = Dice(std::process::id().into());
+    let mut made_again = 0;
+    for round in 0..60 {
+        work_until_killed(&server, &mut workers, moment.roll(200));
+        server.wait();
+        server = Server::at(&root, &relaxed);
+        let mut connection = server.connect();
+        for worker in &mut workers {
+            compare(worker, &mut connection, round);
+        }
+        made_again += u64::from(server.log().contains("making rows of what was answered"));
+    }
+    assert!(made_again > 0, "rows were missing at some of the kills");
+    assert!(server.stop().success());
+    let check = run(&["check", "--root", root.to_str().expect("text")], &[]);
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+}
+
 #[test]
 fn what_was_acknowledged_survives_two_hundred_kills() {
     let dir = TempDir::new().expect("a directory");
@@ -257,53 +335,20 @@ fn what_was_acknowledged_survives_two_hundred_kills() {
     let mut server = Server::at(&root, &[]);
     server.admin("MKCOL", "/crash").expect(201);
     server.admin("MKCOL", "/crash/b").expect(201);
-    let mut workers: Vec<Worker> = (0..THREADS)
-        .map(|n| Worker {
-            folder: format!("/crash/b/t{n}"),
-            tree: Tree::new(),
-            doubt: None,
-            dice: Dice(0x9E37_79B9_7F4A_7C15 ^ (n + 1)),
-            done: 0,
-        })
-        .collect();
-    for worker in &workers {
-        server.admin("MKCOL", &worker.folder).expect(201);
-    }
+    let mut workers = workers(&server, 100);
     let bar = a_bar(BAR_FILES);
     let mut installed = 0;
     let mut moment = Dice(std::process::id().into());
     let began = Instant::now();
     let mut rounds = 0;
     while rounds < ROUNDS && (began.elapsed() < TIME || rounds < ROUNDS / 2) {
-        let killed = AtomicBool::new(false);
         let install = rounds % 4 == 3;
         if install {
             let mkcol =
                 Request::new("MKCOL", "/crash/installed").bearer(TOKEN).header("Content-Type", "application/zip");
             server.send(mkcol.body(bar.clone())).expect(202);
         }
-        std::thread::scope(|s| {
-            for worker in &mut workers {
-                let (mut connection, killed) = (server.connect(), &killed);
-                s.spawn(move || {
-                    while worker.step(&mut connection).is_ok() {
-                        if killed.load(Ordering::Relaxed) {
-                            break;
-                        }
-                    }
-                });
-            }
-            // The kill comes after a random number of answers, not after a time: the load decides when that is.
-            let answers = moment.roll(400);
-            let mut probe = server.connect();
-            for _ in 0..answers {
-                if probe.try_send(&Request::new("GET", "/")).is_err() {
-                    break;
-                }
-            }
-            server.signal(Signal::KILL);
-            killed.store(true, Ordering::Relaxed);
-        });
+        work_until_killed(&server, &mut workers, moment.roll(400));
         server.wait();
         server = Server::at(&root, &[]);
         let mut connection = server.connect();

@@ -63,6 +63,9 @@ impl Cell {
 
     /// Runs `f` on one moment of the rows, if a reader is free.
     fn read_now<T>(&self, f: impl FnOnce(&View<'_>) -> Option<T>) -> Option<T> {
+        if self.is_ahead() {
+            return None;
+        }
         let conn = self.readers.take_now()?;
         let step = |sql| conn.prepare_cached(sql).and_then(|mut s| s.execute([])).is_ok();
         let found = if step("BEGIN") { f(&View::new(&conn)) } else { None };

@@ -40,6 +40,9 @@ impl Cell {
         if READ[place(fingerprint)].load(Relaxed) != fingerprint {
             return None;
         }
+        if self.is_ahead() {
+            return None;
+        }
         let moment = self.core.changes.now();
         let conn = self.readers.take_now()?;
         let step = |sql| conn.prepare_cached(sql).and_then(|mut s| s.execute([])).is_ok();

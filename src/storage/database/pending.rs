@@ -230,11 +230,16 @@ pub struct Generation {
 impl Tx<'_> {
     /// Writes the redo and undo records of a batch.
     pub fn insert_pending(&self, operations: &[Pending], contents: &[u8]) -> Result<()> {
+        self.insert_pending_of(self.owner(), operations, contents)
+    }
+
+    /// The same for another owner.
+    pub fn insert_pending_of(&self, owner: OwnerId, operations: &[Pending], contents: &[u8]) -> Result<()> {
         let Some(seq) = operations.iter().map(|p| p.seq).min() else { return Ok(()) };
         self.run(
             "insert pending",
             "INSERT INTO pending(seq, owner, operations, contents) VALUES(?1,?2,?3,?4)",
-            params![seq, self.owner(), encode(&operations), contents],
+            params![seq, owner, encode(&operations), contents],
         )?;
         Ok(())
     }

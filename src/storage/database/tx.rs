@@ -124,6 +124,13 @@ pub struct Counters {
     pub held_bytes: i64,
 }
 
+/// What a transaction has yet to write when it ends.
+#[derive(Debug, Default)]
+pub(crate) struct Unsaved {
+    pub(crate) counters: Counters,
+    touched: BTreeSet<ResourceId>,
+}
+
 /// One transaction of the writer. Reads as a [`View`]; the changes are methods in the table families' files.
 #[derive(Debug)]
 pub struct Tx<'c> {
@@ -161,18 +168,29 @@ impl<'c> Tx<'c> {
             control_seq: view.meta_number("control_seq")?,
             held_bytes,
         };
-        let tx = Self {
-            view,
-            counters: Cell::new(counters),
-            owner,
-            now_ms: clock::now_ms(),
-            touched: RefCell::default(),
-            failed: RefCell::default(),
-        };
+        let tx = Self::resume(conn, owner, Unsaved { counters, touched: BTreeSet::new() });
         if kept.is_none() {
             tx.set_meta(HELD, held_bytes)?;
         }
         Ok(tx)
+    }
+
+    /// Goes on with a transaction where [`Self::pause`] left it.
+    pub(crate) fn resume(conn: &'c Connection, owner: OwnerId, unsaved: Unsaved) -> Self {
+        Self {
+            view: View::new(conn),
+            counters: Cell::new(unsaved.counters),
+            owner,
+            now_ms: clock::now_ms(),
+            touched: RefCell::new(unsaved.touched),
+            failed: RefCell::default(),
+        }
+    }
+
+    /// Lets the transaction be gone on with; nothing of it is saved yet.
+    pub(crate) fn pause(self) -> Result<Unsaved> {
+        self.failed.take().map_or(Ok(()), Err)?;
+        Ok(Unsaved { counters: self.counters.get(), touched: self.touched.take() })
     }
 
     pub(crate) fn run(&self, op: &'static str, query: &str, params: impl Params) -> Result<usize> {
@@ -227,6 +245,13 @@ impl<'c> Tx<'c> {
         if let Err(e) = self.touch_access() {
             self.failed.replace(Some(e));
         }
+    }
+
+    /// Counts on from these numbers at least.
+    pub(crate) fn reach(&self, seq: i64, id: i64, stamp: i64) {
+        let c = self.counters.get();
+        let (seq, next_id, stamp) = (c.seq.max(seq), c.next_id.max(id), c.stamp.max(stamp));
+        self.counters.set(Counters { seq, next_id, stamp, ..c });
     }
 
     /// Counts bytes that a row brings or takes along.

@@ -58,6 +58,14 @@ impl Operation for Put {
         true
     }
 
+    fn may_go_ahead(&self) -> bool {
+        self.properties_of.is_none()
+    }
+
+    fn file_of(output: &PutOutcome) -> Option<&Resource> {
+        Some(&output.resource)
+    }
+
     fn committed(&mut self) {
         self.staged.take();
     }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -11,6 +12,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rustix::io::Errno;
 
+use super::ahead::{self, Ahead};
 use super::context::{Context, Directories};
 use super::places::Places;
 use super::settler::SyncJob;
@@ -30,6 +32,9 @@ pub(super) struct Writer {
     pub(super) core: Arc<Core>,
     pub(super) conn: Connection,
     receiver: Receiver<Message>,
+    /// They wait for the rows of all that was answered.
+    pub(super) readers: Vec<Sender<Infallible>>,
+    pub(super) ahead: Ahead,
     sender: Sender<Message>,
     deferred: VecDeque<Box<dyn Queued>>,
     pub(super) directories: RefCell<Directories>,
@@ -37,7 +42,7 @@ pub(super) struct Writer {
     pub(super) unsettled: Unsettled,
     /// Pending rows that a sync has made superfluous.
     settled: Vec<i64>,
-    reap_wanted: bool,
+    pub(super) reap_wanted: bool,
     /// The cell is being closed.
     stopping: bool,
     /// The change sequence when this writer last let the lock go: another value means that somebody else wrote.
@@ -48,7 +53,7 @@ pub(super) struct Writer {
     /// The settler is moving the log.
     checkpointing: Arc<AtomicBool>,
     /// Operations since the connection's cache was last given back.
-    since_rest: usize,
+    pub(super) since_rest: usize,
     /// How the connection commits, as far as this writer has set it.
     durable: Option<bool>,
 }
@@ -75,6 +80,8 @@ impl Writer {
             core,
             conn,
             receiver,
+            readers: Vec::new(),
+            ahead: Ahead::default(),
             sender,
             deferred: VecDeque::new(),
             directories: RefCell::default(),
@@ -94,13 +101,26 @@ impl Writer {
 
     pub(super) fn run(mut self) {
         while let Some(batch) = self.gather() {
-            if !batch.is_empty() || !self.settled.is_empty() || self.reap_wanted {
+            if !self.readers.is_empty() || self.ahead.due_in() == Some(Duration::ZERO) {
+                self.publish();
+            }
+            if self.may_go_ahead(&batch) {
+                self.run_ahead(batch);
+            } else if !batch.is_empty() || !self.settled.is_empty() || self.reap_wanted {
                 self.run_batch(batch);
             }
             self.hand_to_settler();
-            self.tend_log();
+            if !self.ahead.is_open() {
+                self.tend_log();
+            }
         }
+        self.publish();
         self.stop();
+    }
+
+    /// Whether there is no work but what operations bring.
+    pub(super) fn has_nothing_else_to_do(&self) -> bool {
+        self.settled.is_empty() && !self.reap_wanted && !self.broken && !self.core.syncs.have_failed()
     }
 
     /// Waits for work; `None` when nobody can send any more.
@@ -116,13 +136,14 @@ impl Writer {
             sort_in(operation, &mut batch, &mut footprints, &mut later);
         }
         if batch.is_empty() && self.settled.is_empty() && !self.stopping {
-            if self.unsettled.is_empty() {
+            if self.unsettled.is_empty() && !self.ahead.is_open() {
                 // Somebody may move or remove them by hand before there is work again.
                 self.directories.borrow_mut().clear();
                 self.places.borrow_mut().clear();
                 self.rest();
             }
-            let message = match self.unsettled.due_in() {
+            let due = [self.unsettled.due_in(), self.ahead.due_in()].into_iter().flatten().min();
+            let message = match due {
                 _ if self.reap_wanted => self.receiver.recv_timeout(Duration::ZERO),
                 Some(wait) => self.receiver.recv_timeout(wait),
                 None => self.receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -171,6 +192,7 @@ impl Writer {
                 self.unsettled.settled();
             }
             Message::Unsynced => self.broken = true,
+            Message::Publish(reader) => self.readers.push(reader),
             Message::Reap => self.reap_wanted = true,
             Message::Operation(o) => self.deferred.push_back(o),
             Message::Stop => self.stopping = true,
@@ -178,6 +200,7 @@ impl Writer {
     }
 
     fn run_batch(&mut self, batch: Vec<Box<dyn Queued>>) {
+        self.publish();
         // After a failure it waits for the next occasion instead of being tried again and again.
         let reap = std::mem::take(&mut self.reap_wanted);
         if (self.broken || self.core.syncs.have_failed())
@@ -309,8 +332,9 @@ impl Writer {
     }
 
     /// Makes sure that the directory is still the cell's and that nothing of a dead process is pending.
-    fn prepare(&mut self) -> Result<()> {
+    pub(super) fn prepare(&mut self) -> Result<()> {
         self.core.still_there()?;
+        ahead::recover(&self.core, &self.conn)?;
         let view = crate::storage::database::View::new(&self.conn);
         let mut dead = false;
         for owner in view.other_pending_owners(self.core.lease.owner())? {
@@ -348,21 +372,7 @@ impl Writer {
         }
         let (directories, places) = (&self.directories, &self.places);
         let ctx = Context { tx: &tx, core: &self.core, directories, places };
-        let mut batch = batch.into_iter();
-        while let Some(mut operation) = batch.next() {
-            match decide_one(&ctx, operation.as_mut()) {
-                Ok((plan, seq)) => {
-                    planned.push(Planned { operation, plan, seq });
-                }
-                Err(e) if e.is_failure() => {
-                    for rest in std::iter::once(operation).chain(batch) {
-                        done.push((rest, Err(again(&e))));
-                    }
-                    return Err(e);
-                }
-                Err(e) => done.push((operation, Err(e))),
-            }
-        }
+        decide_all(&ctx, batch, planned, done)?;
         let mut reaped = Vec::new();
         if !self.settled.is_empty() || reap {
             (reaped, self.reap_wanted) = reap::choose(&self.core, &tx)?;
@@ -427,7 +437,7 @@ impl Writer {
     }
 
     /// Opens the database again after a commit of unknown outcome and does what its rows say.
-    fn reopen(&mut self) -> Result<()> {
+    pub(super) fn reopen(&mut self) -> Result<()> {
         self.core.reserve.use_if_needed();
         self.conn = schema::open(&self.core.path.join("cell.db"), schema::Access::Write)?;
         self.log_pages = schema::count_log(&mut self.conn)?;
@@ -436,6 +446,7 @@ impl Writer {
         self.places.borrow_mut().clear();
         let _lock = self.core.lease.lock_cell(self.core.number).map_err(Error::io("lock", "the cell"))?;
         let _changing = self.core.changes.begin();
+        ahead::recover(&self.core, &self.conn)?;
         replay::replay_all(&self.core, &self.conn)?;
         self.unsettled = Unsettled::default();
         self.last_seq = -1;
@@ -499,8 +510,31 @@ fn write_pending(tx: &Tx<'_>, planned: &mut [Planned]) -> Result<()> {
 }
 
 /// A statement without parameters, prepared once.
-fn run(conn: &Connection, sql: &str) -> rusqlite::Result<()> {
+pub(super) fn run(conn: &Connection, sql: &str) -> rusqlite::Result<()> {
     conn.prepare_cached(sql)?.execute([]).map(drop)
+}
+
+/// Lets operations decide in their order. After a failure none of them has an effect.
+pub(super) fn decide_all(
+    ctx: &Context<'_>,
+    batch: Vec<Box<dyn Queued>>,
+    planned: &mut Vec<Planned>,
+    done: &mut Done,
+) -> Result<()> {
+    let mut batch = batch.into_iter();
+    while let Some(mut operation) = batch.next() {
+        match decide_one(ctx, operation.as_mut()) {
+            Ok((plan, seq)) => planned.push(Planned { operation, plan, seq }),
+            Err(e) if e.is_failure() => {
+                for rest in std::iter::once(operation).chain(batch) {
+                    done.push((rest, Err(again(&e))));
+                }
+                return Err(e);
+            }
+            Err(e) => done.push((operation, Err(e))),
+        }
+    }
+    Ok(())
 }
 
 /// One operation under a savepoint of its own.
@@ -546,7 +580,7 @@ fn sort_in(
 }
 
 /// The same failure for one more client.
-fn again(e: &Error) -> Error {
+pub(super) fn again(e: &Error) -> Error {
     match e {
         Error::Io { op, path, source } => {
             let source = source.raw_os_error().map_or_else(

@@ -67,7 +67,7 @@ impl Writer {
     }
 
     /// Does the renames of one operation; on failure those already done are taken back.
-    fn rename(&mut self, plan: &Plan) -> Result<()> {
+    pub(super) fn rename(&mut self, plan: &Plan) -> Result<()> {
         let before: Vec<(Touched, i64)> =
             plan.touched.iter().map(|t| (t.clone(), self.directory_mtime(&t.path).unwrap_or(0))).collect();
         for (i, step) in plan.steps.iter().enumerate() {

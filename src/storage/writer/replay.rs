@@ -24,6 +24,7 @@ use crate::storage::tree;
 /// Opens a cell to work: replays, fails jobs that died, clears `staging/`. The write lock must be held, and this process must
 /// not have another writer for the cell: what is pending in its own name was left by an earlier opening.
 pub(crate) fn recover(core: &Core, conn: &Connection) -> Result<()> {
+    super::ahead::recover(core, conn)?;
     replay_all(core, conn)?;
     in_transaction(core, conn, |tx| {
         forget_dead_generations(core, tx)?;
