@@ -44,6 +44,7 @@ mod transfer;
 mod xml;
 
 use gate::Gate;
+pub(crate) use put::PutAgain;
 use subject::DavRequest;
 
 /// A resource in a box, as a request names it.

@@ -11,6 +11,7 @@ mod refusal;
 mod router;
 mod sending;
 pub mod shutdown;
+mod taking;
 pub mod tls;
 mod told;
 mod wire;

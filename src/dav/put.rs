@@ -3,10 +3,14 @@
 //! What can be refused is refused before a large or expected body is asked for. Small bodies are read first, so that all of
 //! it is one visit to the blocking pool. The conditions are evaluated finally inside the transaction.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ETAG, EXPECT, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use tokio::sync::oneshot;
+
+mod again;
 
 use super::allow::not_allowed;
 use super::bad_header;
@@ -33,7 +37,9 @@ const MTIME: HeaderName = HeaderName::from_static("x-oc-mtime");
 /// The length of a chunked body as macOS announces it. Some proxies lose such a body and send an empty one.
 const EXPECTED_LENGTH: HeaderName = HeaderName::from_static("x-expected-entity-length");
 
-type Answer = oneshot::Receiver<Stored<PutOutcome>>;
+pub(crate) use again::PutAgain;
+
+pub(crate) type Answer = oneshot::Receiver<Stored<PutOutcome>>;
 
 pub(super) async fn put(request: DavRequest, body: RequestBody) -> Result<Response, Problem> {
     let length = body.length();
@@ -41,9 +47,13 @@ pub(super) async fn put(request: DavRequest, body: RequestBody) -> Result<Respon
     let dated = request.headers.contains_key(MTIME);
     let (subject, answer) = if small {
         let bytes = body.read(request.body_limit.unwrap_or(u64::MAX)).await?;
-        if let Some(answer) = at_once(&request, &bytes) {
+        if let Some((answer, gate)) = at_once(&request, &bytes) {
             match received(answer.await) {
-                Ok(outcome) => return Ok(respond(&outcome, dated)),
+                Ok(outcome) => {
+                    let mut response = respond(&outcome, dated);
+                    response.extensions_mut().insert(Arc::new(PutAgain::of(&request, gate)));
+                    return Ok(response);
+                }
                 Err(e) if e.is_failure() => return Err(Problem::of_store(e, &request.url())),
                 // Below it is found out what there is to say about it.
                 Err(_) => {}
@@ -85,16 +95,17 @@ pub(super) async fn put(request: DavRequest, body: RequestBody) -> Result<Respon
 /// Hands a small file to the writer without a visit to the blocking pool: where the cell is open, who asks may do anything, and
 /// nothing but the place itself has to be looked at. The writer makes all checks anyway; if it refuses, or anything is odd about
 /// the request, the long way tells what there is to say.
-fn at_once(request: &DavRequest, bytes: &Bytes) -> Option<Answer> {
+fn at_once(request: &DavRequest, bytes: &Bytes) -> Option<(Answer, Gate)> {
     let plain = request.method == Method::PUT && !has_if(&request.headers) && matches!(Part::of(request), Ok(None));
     let plain = plain && !request.headers.contains_key(EXPECTED_LENGTH);
     if !plain || bytes.len() > IN_ROW || !request.context.is_unit_admin() {
         return None;
     }
     let cell = request.unit.writer_at_hand(&request.named.cell)?;
-    let prepared = Prepared { gate: Gate::for_cell(request, &cell).ok()?, base: None, expected: None };
+    let gate = Gate::for_cell(request, &cell).ok()?;
+    let prepared = Prepared { gate: gate.clone(), base: None, expected: None };
     let staged = cell.stage(bytes.clone()).ok()?;
-    Some(cell.submit(operation(request, staged, prepared).ok()?))
+    Some((cell.submit(operation(request, staged, prepared).ok()?), gate))
 }
 
 /// What is known before the body.

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Version;
+use http::{Method, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
@@ -31,7 +31,9 @@ use super::patience::{Found, Limits, Patience};
 use super::recall::{self, Recall};
 use super::refusal;
 use super::sending::Sending;
+use super::taking::Template;
 use super::wire::{Notes, Opened, Paced, Plain, Wire};
+use crate::dav::PutAgain;
 use crate::web::problem::Code;
 use crate::web::pulse::{Exchange, Pulse};
 use crate::web::recallable::Recallable;
@@ -397,6 +399,14 @@ impl Service<http::Request<Incoming>> for Requests {
         debug_assert!(self.notes.is_some() || request.version() == Version::HTTP_2);
         // Where a failed import closes a cell, more is asked than what the cell says.
         let head = self.notes.as_ref().and_then(|notes| notes.take_head());
+        if let (Some(head), Some(notes), &Method::PUT) = (&head, &self.notes, request.method()) {
+            let (head, notes) = (head.clone(), Arc::clone(notes));
+            return Box::pin(async move {
+                let mut answer = middleware::answer(Arc::clone(&app), peer, fragment, exchange, request).await;
+                keep_template(&app, &head, &notes, &mut answer);
+                Ok(answer)
+            });
+        }
         let head = head.filter(|_| recall::may_be_kept(&request) && !app.config.import.strict_status);
         let Some(head) = head else {
             return Box::pin(async move { Ok(middleware::answer(app, peer, fragment, exchange, request).await) });
@@ -406,6 +416,15 @@ impl Service<http::Request<Incoming>> for Requests {
             let answer = middleware::answer(app, peer, fragment, exchange, request).await;
             Ok(keep(&recall, peer, &head, notes.as_deref(), answer))
         })
+    }
+}
+
+/// Keeps what further files may have in common with one that was put.
+fn keep_template(app: &Arc<App>, head: &[u8], notes: &Notes, answer: &mut Answer) {
+    let Some(put) = answer.extensions_mut().remove::<Arc<PutAgain>>() else { return };
+    let path = answer.body().line().map(|line| line.path().to_owned()).unwrap_or_default();
+    if let Some(template) = Template::of(app, head, put, answer.headers(), &path) {
+        notes.keep_template(template);
     }
 }
 

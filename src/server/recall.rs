@@ -225,7 +225,7 @@ impl Recall {
         head.extend_from_slice(b"\r\n\r\n");
     }
 
-    fn date_now(&self) -> [u8; DATE] {
+    pub(super) fn date_now(&self) -> [u8; DATE] {
         let now = clock::now_ms();
         let mut date = locked(&self.date);
         if date.0 != now / 1000
@@ -238,7 +238,7 @@ impl Recall {
 }
 
 /// The headers of an answer as they are sent, without those that differ each time.
-fn lines(headers: &HeaderMap) -> Vec<u8> {
+pub(super) fn lines(headers: &HeaderMap) -> Vec<u8> {
     let mut lines = Vec::with_capacity(512);
     for (name, value) in headers.iter().filter(|(name, _)| ![CONTENT_LENGTH, CONTENT_RANGE].contains(name)) {
         lines.extend_from_slice(name.as_str().as_bytes());

@@ -9,7 +9,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, StatusCode};
 
 use super::App;
-use crate::dav::Named;
+use crate::dav::{Named, PutAgain};
 use crate::domain::event::{Event, EventLog, LOCAL_CELL};
 use crate::storage::database::Kind;
 use crate::storage::{Cell, Unit};
@@ -78,6 +78,7 @@ impl Told {
         let mut answer = answer?;
         // What is given again without asking would not be told of.
         answer.extensions_mut().remove::<Arc<Recallable>>();
+        answer.extensions_mut().remove::<Arc<PutAgain>>();
         let status = answer.status();
         if status.as_u16() < 400 {
             blocking::run(move || {

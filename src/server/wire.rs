@@ -24,6 +24,7 @@ use super::framing::{Framing, Marked};
 use super::middleware::Line;
 use super::recall::Recall;
 use super::sending::Sending;
+use super::taking::{Taken, Taking, Template};
 use crate::web::pulse::{Exchange, Pulse};
 
 /// A socket that notes signs of life.
@@ -240,6 +241,8 @@ pub(super) struct Notes {
     /// What is to be sent in the place of the next answer of the parser.
     instead: Mutex<Option<Sending>>,
     has_instead: AtomicBool,
+    /// What files that are put may have in common.
+    template: Mutex<Option<Arc<Template>>>,
 }
 
 impl Notes {
@@ -259,6 +262,11 @@ impl Notes {
     /// The head of the request that has just begun, if it came alone.
     pub(super) fn take_head(&self) -> Option<Vec<u8>> {
         self.head.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Keeps what the next requests may have in common with one that was answered.
+    pub(super) fn keep_template(&self, template: Template) {
+        *self.template.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(template));
     }
 
     pub(super) fn sends_files(&self) -> bool {
@@ -306,6 +314,10 @@ pub(super) struct Wire<S> {
     sending: Option<Box<Sending>>,
     /// Its head.
     head: Vec<u8>,
+    /// What the writer has, below the parser.
+    taking: Option<Box<Taking>>,
+    /// What the parser has to be asked after all.
+    refused: Vec<u8>,
 }
 
 impl<S: Plain> Wire<S> {
@@ -323,9 +335,23 @@ impl<S: Plain> Wire<S> {
             sends_files: stream.plain().is_some(),
             instead: Mutex::default(),
             has_instead: AtomicBool::new(false),
+            template: Mutex::default(),
         });
         let framing = Framing::new();
-        (Self { stream, framing, notes: Arc::clone(&notes), recall, peer, sending: None, head: Vec::new() }, notes)
+        (
+            Self {
+                stream,
+                framing,
+                notes: Arc::clone(&notes),
+                recall,
+                peer,
+                sending: None,
+                head: Vec::new(),
+                taking: None,
+                refused: Vec::new(),
+            },
+            notes,
+        )
     }
 }
 
@@ -373,7 +399,7 @@ impl<S: AsyncWrite + Plain + Unpin> Wire<S> {
 
     /// Whether an answer is on its way that the parser does not know of.
     pub(super) fn is_sending(&self) -> bool {
-        self.sending.is_some()
+        self.sending.is_some() || self.taking.is_some()
     }
 
     pub(super) fn poll_sending(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -381,6 +407,13 @@ impl<S: AsyncWrite + Plain + Unpin> Wire<S> {
             let sent = ready!(sending.poll_send(cx, &mut self.stream, &self.head));
             self.sending = None;
             sent?;
+        }
+        if let Some(taking) = &mut self.taking {
+            let taken = ready!(taking.poll(cx, &mut self.stream, &self.recall));
+            self.taking = None;
+            if let Taken::Refused(read) = taken? {
+                self.refused = read;
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -395,6 +428,9 @@ impl<S: AsyncWrite + Plain + Unpin> Wire<S> {
 
     /// Begins an answer to what was read, if that is one request that can be answered again.
     fn answers(&mut self, read: &[u8]) -> bool {
+        if read.starts_with(b"PUT ") {
+            return self.takes(read);
+        }
         let Some(recalled) = self.recall.find(self.peer, read, self.notes.sends_files) else { return false };
         tracing::debug!(peer = %self.peer, path = recalled.path(), "answered again");
         let line = Line::again(recalled.path());
@@ -402,15 +438,33 @@ impl<S: AsyncWrite + Plain + Unpin> Wire<S> {
         true
     }
 
+    /// Hands a file to the writer that a read brought, if it is like others before.
+    fn takes(&mut self, read: &[u8]) -> bool {
+        let template = self.notes.template.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let pulse = &self.notes.pulse;
+        self.taking = template.and_then(|t| t.take(read, || Exchange::begin(Arc::clone(pulse)))).map(Box::new);
+        if self.taking.is_some() {
+            tracing::debug!(peer = %self.peer, "a file goes straight to the writer");
+        }
+        self.taking.is_some()
+    }
+
     fn begin(&mut self, sending: Sending) {
         self.recall.write_head(sending.recalled(), &mut self.head);
         self.sending = Some(Box::new(sending));
     }
 
-    /// Keeps the head of a GET that came alone: its answer may be one to be given again.
+    /// Keeps the head of a GET that came alone: its answer may be one to be given again. Of a PUT, too, because of what others may
+    /// have in common with it.
     fn keep_head(&mut self, read: &[u8], requests: u64) {
         let alone = self.framing.is_between() && self.framing.requests() == requests + 1;
-        let head = (alone && read.starts_with(b"GET ") && read.ends_with(b"\r\n\r\n")).then(|| read.to_vec());
+        let head = if alone && read.starts_with(b"GET ") && read.ends_with(b"\r\n\r\n") {
+            Some(read.to_vec())
+        } else if alone && read.starts_with(b"PUT ") {
+            read.windows(4).position(|end| end == b"\r\n\r\n").map(|at| read[..at + 4].to_vec())
+        } else {
+            None
+        };
         *self.notes.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
     }
 }
@@ -421,6 +475,12 @@ impl<S: AsyncRead + AsyncWrite + Plain + Unpin> AsyncRead for Wire<S> {
         let before = buffer.filled().len();
         loop {
             ready!(this.poll_sending(cx))?;
+            if !this.refused.is_empty() {
+                let read: Vec<u8> = this.refused.drain(..this.refused.len().min(buffer.remaining())).collect();
+                buffer.put_slice(&read);
+                this.look(&read);
+                return Poll::Ready(Ok(()));
+            }
             let at_rest = this.is_at_rest();
             ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
             let read = &buffer.filled()[before..];

@@ -27,7 +27,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(began: Instant, method: Method, path: String) -> Self {
+    pub(in crate::server) fn new(began: Instant, method: Method, path: String) -> Self {
         Self { began, key: String::new(), method, path, code: None }
     }
 
@@ -42,7 +42,8 @@ impl Line {
         &self.path
     }
 
-    fn is_wanted() -> bool {
+    /// Whether lines are written at all.
+    pub(in crate::server) fn is_wanted() -> bool {
         tracing::enabled!(tracing::Level::INFO)
     }
 
