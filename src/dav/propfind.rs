@@ -9,6 +9,7 @@ use self::wanted::Wanted;
 use super::Named;
 use super::answer::{ShortAnswer, Sink, answered};
 use super::depth::Depth;
+use super::gate::{Gate, has_if};
 use super::subject::{DavRequest, Subject};
 use super::xml;
 use crate::storage::Error;
@@ -48,7 +49,7 @@ pub(super) async fn propfind(request: DavRequest, body: RequestBody) -> Result<R
 /// The answer to a request about few resources that were listed a moment ago, on a thread that must not wait. Nothing says nothing.
 fn at_once(request: &DavRequest, body: &Bytes) -> Option<Response> {
     // A password may have to be hashed.
-    if matches!(request.context, AccessContext::Basic(_)) || body.len() > SMALL_BODY {
+    if matches!(request.context, AccessContext::Basic(_)) || body.len() > SMALL_BODY || has_if(&request.headers) {
         return None;
     }
     let depth = match Depth::of(request) {
@@ -94,6 +95,10 @@ fn prepare(request: &DavRequest, body: &Bytes) -> Result<Prepared, Problem> {
     };
     let wanted = if body.is_empty() { Wanted::everything() } else { Wanted::of(&xml::document(body)?)? };
     let depth = depth?;
+    if has_if(&request.headers) {
+        let gate = Gate::of(request, &subject)?;
+        subject.cell.read(|view| gate.header(view)).map_err(|e| subject.problem(e))?;
+    }
     if depth == Depth::Infinity && !request.infinite_depth {
         return Err(Problem::new(Code::InfiniteDepth).violating("propfind-finite-depth", Vec::new()));
     }
