@@ -1,6 +1,6 @@
 //! PROPFIND (RFC 4918 section 9.1): one visit to the blocking pool, which streams rows of one moment as bytes.
 //!
-//! Without `Depth` it means infinity, which is served only where the unit's configuration says so.
+//! Without `Depth` it means infinity, which collections serve only where the unit's configuration says so.
 
 use bytes::Bytes;
 
@@ -94,7 +94,9 @@ fn prepare(request: &DavRequest, body: &Bytes) -> Result<Prepared, Problem> {
         Err(e) => return Err(subject.problem(e)),
     };
     let wanted = if body.is_empty() { Wanted::everything() } else { Wanted::of(&xml::document(body)?)? };
-    let depth = depth?;
+    // Below a file there is nothing, however deep one looks.
+    let file = lookup.nearest().is_file();
+    let depth = depth.map(|depth| if file { Depth::Zero } else { depth })?;
     if has_if(&request.headers) {
         let gate = Gate::of(request, &subject)?;
         subject.cell.read(|view| gate.header(view)).map_err(|e| subject.problem(e))?;

@@ -46,6 +46,16 @@ fn infinite_depth_is_refused_with_its_condition() {
 }
 
 #[test]
+fn infinite_depth_of_a_file_is_the_file() {
+    let drive = tree();
+    for request in [on("PROPFIND", "b/a/f"), on("PROPFIND", "b/a/f").header("Depth", "infinity")] {
+        let listed = multistatus(&drive.send(request).expect(207));
+        assert_eq!(listed.iter().map(|l| l.href.as_str()).collect::<Vec<_>>(), [drive.url("b/a/f")]);
+    }
+    assert_eq!(drive.send(on("PROPFIND", "b/a/f").header("Depth", "2")).problem(), "400 PR400-DV-0003");
+}
+
+#[test]
 fn infinite_depth_lists_the_whole_tree_where_it_is_configured() {
     let drive = Drive::with(&[("CELLAR_WEBDAV__INFINITE_DEPTH", "true")]);
     drive.mkcol("b/a").expect(201);
