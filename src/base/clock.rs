@@ -2,13 +2,20 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use time::OffsetDateTime;
+use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime};
 
 pub mod dates;
 
 /// The last millisecond of the year 9999, after which no text form goes on.
-const LAST_MS: i64 = 253_402_300_799_999;
+pub const LAST_MS: i64 = 253_402_300_799_999;
+
+/// The first millisecond of the year 1, before which an HTTP date has no text.
+pub const FIRST_HTTP_MS: i64 = -62_135_596_800_000;
+
+const HTTP_DATE: StaticFormatDescription =
+    format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 
 /// Now, in milliseconds since 1970.
 pub fn now_ms() -> i64 {
@@ -39,15 +46,23 @@ pub fn creation_date(ms: i64) -> String {
     text
 }
 
-/// `Wed, 01 May 2024 10:20:30 GMT`; what is before 1970 or after 9999 becomes the nearest that is not.
+/// `Wed, 01 May 2024 10:20:30 GMT`; what is before the year 1 or after 9999 becomes the nearest that is not.
 pub fn http_date(ms: i64) -> String {
-    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(ms.clamp(0, LAST_MS) as u64))
+    let ms = ms.clamp(FIRST_HTTP_MS, LAST_MS);
+    if let Ok(ms) = u64::try_from(ms) {
+        return httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(ms));
+    }
+    // That crate knows no time before 1970, which files do have.
+    date_time(ms.div_euclid(1000) * 1000).format(HTTP_DATE).expect("invariant: the format has no failing component")
 }
 
 /// Reads an HTTP date as milliseconds since 1970.
 pub fn parse_http_date(text: &str) -> Option<i64> {
-    let at = httpdate::parse_http_date(text.trim()).ok()?;
-    Some(at.duration_since(UNIX_EPOCH).ok()?.as_millis() as i64)
+    let text = text.trim();
+    match httpdate::parse_http_date(text) {
+        Ok(at) => Some(at.duration_since(UNIX_EPOCH).ok()?.as_millis() as i64),
+        Err(_) => Some(PrimitiveDateTime::parse(text, HTTP_DATE).ok()?.assume_utc().unix_timestamp() * 1000),
+    }
 }
 
 /// `20240501_102030` in UTC.
@@ -68,5 +83,19 @@ mod tests {
         assert_eq!(http_date(ms), "Wed, 01 May 2024 10:20:30 GMT");
         assert_eq!(parse_http_date("Wed, 01 May 2024 10:20:30 GMT"), Some(1_714_558_830_000));
         assert_eq!(compact(ms), "20240501_102030");
+    }
+
+    #[test]
+    fn http_dates_before_1970() {
+        for (ms, text) in [
+            (-1, "Wed, 31 Dec 1969 23:59:59 GMT"),
+            (-1_000_000_000_000, "Sun, 24 Apr 1938 22:13:20 GMT"),
+            (FIRST_HTTP_MS, "Mon, 01 Jan 0001 00:00:00 GMT"),
+            (i64::MIN, "Mon, 01 Jan 0001 00:00:00 GMT"),
+        ] {
+            assert_eq!(http_date(ms), text);
+            assert_eq!(parse_http_date(text), Some(ms.max(FIRST_HTTP_MS).div_euclid(1000) * 1000));
+        }
+        assert_eq!(parse_http_date("Wed, 31 Dec 1969"), None);
     }
 }

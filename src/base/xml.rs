@@ -1,7 +1,7 @@
 //! A small, safe XML reader and writer: element trees with resolved namespaces.
 //!
-//! Only UTF-8 is read, and no DTD: there are no entities but the five that XML has, so a document never grows while it is
-//! read, and it never names a file. Size, depth, elements and attributes are capped by [`Limits`]. Comments and processing
+//! UTF-8 and, in documents that are read whole, UTF-16 are understood, and no DTD: there are no entities but the five that XML has,
+//! so a document never grows while it is read, and it never names a file. Size, depth, elements and attributes are capped by [`Limits`]. Comments and processing
 //! instructions are dropped; text is kept as it is, white space included. [`Element::to_xml`] writes a fragment that declares
 //! every namespace it needs, so that it can be stored and put into any other document.
 
@@ -51,7 +51,7 @@ pub enum XmlError {
     TooManyElements(usize),
     #[error("an element has more than {0} attributes")]
     TooManyAttributes(usize),
-    #[error("the document is not UTF-8")]
+    #[error("the document is neither UTF-8 nor UTF-16, or not what it declares")]
     Encoding,
     #[error("a document type declaration is not accepted")]
     Doctype,

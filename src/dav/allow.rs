@@ -17,6 +17,8 @@ const NOTHING: &str = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, PROPFIND, PROPPAT
 /// Where nothing can be made, as directly below a service.
 const NOTHING_EVER: &str = "OPTIONS, GET, HEAD, DELETE, PROPFIND, PROPPATCH, ACL";
 const BOX: &str = "OPTIONS, GET, HEAD, DELETE, MKCOL, COPY, PROPFIND, PROPPATCH, REPORT, LOCK, UNLOCK, ACL";
+/// As [`BOX`], but it is always there.
+const MAIN_BOX: &str = "OPTIONS, GET, HEAD, COPY, PROPFIND, PROPPATCH, REPORT, LOCK, UNLOCK, ACL";
 const COLLECTION: &str =
     "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, MOVE, COPY, PROPFIND, PROPPATCH, REPORT, LOCK, UNLOCK, ACL";
 const FILE: &str = "OPTIONS, GET, HEAD, PUT, PATCH, DELETE, MOVE, COPY, PROPFIND, PROPPATCH, LOCK, UNLOCK, ACL";
@@ -29,6 +31,7 @@ fn methods(lookup: &Lookup) -> &'static str {
         return if lookup.nearest().kind == Kind::Collection { NOTHING } else { NOTHING_EVER };
     };
     match row.kind {
+        _ if lookup.chain.len() == 1 && lookup.cell_box.is_main() => MAIN_BOX,
         _ if lookup.chain.len() == 1 => BOX,
         _ if is_sources(lookup) => SOURCES,
         Kind::Collection => COLLECTION,
@@ -55,6 +58,11 @@ pub(super) fn options(request: &DavRequest) -> Result<Response, Problem> {
 pub(super) fn refusal(request: &DavRequest) -> Problem {
     let lookup = request.admit().and_then(|subject| subject.lookup());
     lookup.map_or_else(|problem| problem, |lookup| not_allowed(&lookup))
+}
+
+/// The refusal to make a collection where there is one.
+pub(super) fn is_there(lookup: &Lookup) -> Problem {
+    Problem::new(Code::MkcolExists).header(ALLOW, methods(lookup))
 }
 
 /// The refusal of a method that this resource does not have.

@@ -7,21 +7,23 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{CONTENT_SECURITY_POLICY, ETAG, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use http::{Method, StatusCode};
+use http::header::{CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, Method, StatusCode};
 
 use super::Named;
 use super::allow::not_allowed;
+use super::gate::{Gate, has_if};
 use super::subject::{DavRequest, Subject};
+use super::xml::tagged;
 use crate::storage::cell::Content;
 use crate::storage::database::cell_box::Lookup;
 use crate::storage::database::{Kind, View};
 use crate::storage::known::KnownFile;
 use crate::storage::{Cell, Error};
 use crate::web::authority::Access;
-use crate::web::conditional::range_counts;
+use crate::web::conditional::{Conditions, Current, Verdict, range_counts};
 use crate::web::file_body::{Now, ReadAt};
-use crate::web::problem::Problem;
+use crate::web::problem::{Code, Problem};
 use crate::web::recallable::Recallable;
 use crate::web::representation::Representation;
 use crate::web::{Body, Response, response};
@@ -32,14 +34,19 @@ const PAGES: &[&str] = &["html", "xml", "xsl", "multipart/", "message/"];
 
 pub(super) fn get(request: &DavRequest) -> Result<Response, Problem> {
     let subject = request.admit()?;
-    let may = |view: &View<'_>, lookup: &Lookup| subject.access.permit(view, lookup, subject.method.as_str());
+    let gate = if has_if(&request.headers) { Some(Gate::of(request, &subject)?) } else { None };
+    let may = |view: &View<'_>, lookup: &Lookup| {
+        subject.access.permit(view, lookup, subject.method.as_str())?;
+        gate.as_ref().filter(|_| lookup.missing == 0).map_or(Ok(()), |gate| gate.header(view))
+    };
     match subject.cell.open_content_if(&subject.box_name, &subject.path, &may) {
         Ok(content) => {
             subject.cell.was_read(&subject.box_name, &subject.path);
-            let known = known(&subject.cell, &subject.access, &content);
+            // Whether an `If` header holds depends on more than the file.
+            let known = if gate.is_none() { known(&subject.cell, &subject.access, &content) } else { None };
             recallable(request, content, known, |file| file)
         }
-        Err(Error::IsCollection) => collection(&subject),
+        Err(Error::IsCollection) => collection(&request.headers, &subject),
         Err(Error::Busy(what)) => Err(subject
             .permitted(Err(Error::Busy(what)))
             .map_or_else(|e| subject.problem(e), |_| subject.problem(Error::Busy(what)))),
@@ -49,6 +56,9 @@ pub(super) fn get(request: &DavRequest) -> Result<Response, Problem> {
 
 /// As [`get`], on a thread that must not wait: for a file that was read a moment ago. Nothing says nothing.
 pub(super) fn get_now(request: &DavRequest) -> Option<Response> {
+    if has_if(&request.headers) {
+        return None;
+    }
     let Named { cell, box_name, path } = &request.named;
     let cell = request.unit.cell_at_hand(cell)?;
     let access = Access::now(&request.authority, &request.context, &cell, &request.asked, &request.headers)?;
@@ -114,14 +124,18 @@ pub(crate) fn safety(content_type: &str) -> Vec<(HeaderName, HeaderValue)> {
     headers
 }
 
-fn collection(subject: &Subject) -> Result<Response, Problem> {
+fn collection(headers: &HeaderMap, subject: &Subject) -> Result<Response, Problem> {
     let (lookup, row) = subject.existing()?;
     if row.kind != Kind::Collection {
         return Err(not_allowed(&lookup));
     }
-    let mut response = response::text(StatusCode::OK, "text/plain; charset=utf-8", format!("URL : {}\n", subject.url));
-    if let Ok(etag) = row.etag().to_string().try_into() {
-        response.headers_mut().insert(ETAG, etag);
+    let etag = row.etag().to_string();
+    match Conditions::of(headers).evaluate(true, Current::of(&etag, None)) {
+        Verdict::Proceed => {
+            let text = format!("URL : {}\n", subject.url);
+            Ok(tagged(response::text(StatusCode::OK, "text/plain; charset=utf-8", text), &row))
+        }
+        Verdict::NotModified => Ok(tagged(response::empty(StatusCode::NOT_MODIFIED), &row)),
+        Verdict::Failed => Err(Code::EtagMismatch.into()),
     }
-    Ok(response)
 }

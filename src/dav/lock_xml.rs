@@ -50,7 +50,8 @@ impl LockInfo {
 pub(super) fn write_active(out: &mut String, lock: &Lock, root: &str, now_ms: i64) {
     let scope = if lock.shared { "shared" } else { "exclusive" };
     let depth = if lock.infinite { "infinity" } else { "0" };
-    let seconds = (lock.expires_ms - now_ms).max(0).div_euclid(1000);
+    // Rounded up: who asks for a minute hears of a minute.
+    let seconds = (lock.expires_ms - now_ms).max(0).unsigned_abs().div_ceil(1000);
     let _ = write!(
         out,
         "<D:activelock><D:locktype><D:write/></D:locktype><D:lockscope><D:{scope}/></D:lockscope><D:depth>{depth}</D:depth>\

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use tokio::sync::oneshot;
 
-use super::allow::not_allowed;
+use super::allow::{is_there, not_allowed};
 use super::gate::Gate;
 use super::subject::{DavRequest, Subject};
 use super::xml::{self, tagged, write_name};
@@ -98,7 +98,7 @@ fn prepare(request: &DavRequest, subject: &Subject) -> Result<Gate, Problem> {
 /// Whether a collection can be made where a path leads, as far as what is there tells.
 fn may_stand(lookup: &Lookup) -> Result<(), Problem> {
     match lookup.found() {
-        Some(row) if row.kind == Kind::Collection => Err(Code::MkcolExists.into()),
+        Some(row) if row.kind == Kind::Collection => Err(is_there(lookup)),
         Some(_) => Err(not_allowed(lookup)),
         None if lookup.missing == 1 && may_hold_collection(lookup).is_err() => Err(not_allowed(lookup)),
         None => Ok(()),
@@ -160,19 +160,14 @@ fn kind_of(resource_type: &Element) -> Option<Kind> {
     (collections == 1 && others <= 1).then_some(kind)
 }
 
-/// The `mkcol-response` of RFC 5689: what was wrong, and what failed along with it.
+/// The `mkcol-response` of RFC 5689: what was wrong, as it was sent, and what failed along with it.
 fn explain(props: &[&Element], wrong: impl Fn(&Element) -> bool, condition: &str, text: &str) -> Response {
     let mut out = Vec::new();
-    let names = |out: &mut Vec<u8>, which: bool| {
-        for prop in props.iter().filter(|p| wrong(p) == which) {
-            write_name(out, &prop.ns, &prop.local).expect("invariant: memory takes what is written");
-        }
-    };
     out.extend_from_slice(
         b"<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
           <D:mkcol-response xmlns:D=\"DAV:\" xmlns:p=\"urn:x-personium:xmlns\"><D:propstat><D:prop>",
     );
-    names(&mut out, true);
+    props.iter().filter(|p| wrong(p)).for_each(|prop| out.extend_from_slice(prop.to_xml().as_bytes()));
     write!(
         out,
         "</D:prop><D:status>HTTP/1.1 403 Forbidden</D:status><D:error><D:{condition}/></D:error>\
@@ -182,7 +177,9 @@ fn explain(props: &[&Element], wrong: impl Fn(&Element) -> bool, condition: &str
     .expect("invariant: memory takes what is written");
     if props.iter().any(|p| !wrong(p)) {
         out.extend_from_slice(b"<D:propstat><D:prop>");
-        names(&mut out, false);
+        for prop in props.iter().filter(|p| !wrong(p)) {
+            write_name(&mut out, &prop.ns, &prop.local).expect("invariant: memory takes what is written");
+        }
         out.extend_from_slice(b"</D:prop><D:status>HTTP/1.1 424 Failed Dependency</D:status></D:propstat>");
     }
     out.extend_from_slice(b"</D:mkcol-response>\n");

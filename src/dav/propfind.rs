@@ -1,6 +1,6 @@
 //! PROPFIND (RFC 4918 section 9.1): one visit to the blocking pool, which streams rows of one moment as bytes.
 //!
-//! Without `Depth` it means infinity, which is served only where the unit's configuration says so.
+//! Without `Depth` it means infinity, which collections serve only where the unit's configuration says so.
 
 use bytes::Bytes;
 
@@ -9,6 +9,7 @@ use self::wanted::Wanted;
 use super::Named;
 use super::answer::{ShortAnswer, Sink, answered};
 use super::depth::Depth;
+use super::gate::{Gate, has_if};
 use super::subject::{DavRequest, Subject};
 use super::xml;
 use crate::storage::Error;
@@ -48,7 +49,7 @@ pub(super) async fn propfind(request: DavRequest, body: RequestBody) -> Result<R
 /// The answer to a request about few resources that were listed a moment ago, on a thread that must not wait. Nothing says nothing.
 fn at_once(request: &DavRequest, body: &Bytes) -> Option<Response> {
     // A password may have to be hashed.
-    if matches!(request.context, AccessContext::Basic(_)) || body.len() > SMALL_BODY {
+    if matches!(request.context, AccessContext::Basic(_)) || body.len() > SMALL_BODY || has_if(&request.headers) {
         return None;
     }
     let depth = match Depth::of(request) {
@@ -93,7 +94,13 @@ fn prepare(request: &DavRequest, body: &Bytes) -> Result<Prepared, Problem> {
         Err(e) => return Err(subject.problem(e)),
     };
     let wanted = if body.is_empty() { Wanted::everything() } else { Wanted::of(&xml::document(body)?)? };
-    let depth = depth?;
+    // Below a file there is nothing, however deep one looks.
+    let file = lookup.nearest().is_file();
+    let depth = depth.map(|depth| if file { Depth::Zero } else { depth })?;
+    if has_if(&request.headers) {
+        let gate = Gate::of(request, &subject)?;
+        subject.cell.read(|view| gate.header(view)).map_err(|e| subject.problem(e))?;
+    }
     if depth == Depth::Infinity && !request.infinite_depth {
         return Err(Problem::new(Code::InfiniteDepth).violating("propfind-finite-depth", Vec::new()));
     }

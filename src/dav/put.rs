@@ -17,6 +17,7 @@ use super::bad_header;
 use super::gate::{Gate, has_if};
 use super::partial::{Base, Part};
 use super::subject::{DavRequest, Subject};
+use crate::base::clock::{FIRST_HTTP_MS, LAST_MS};
 use crate::domain::lock::Reach;
 use crate::storage::cell::received;
 use crate::storage::operation::put::{Put, PutOutcome};
@@ -31,7 +32,7 @@ use crate::web::{Response, response};
 /// Bodies up to this many bytes are read before anything else is done.
 const SMALL: u64 = 64 * 1024;
 
-/// The client's own modification time, in seconds since 1970, as ownCloud's and rclone's clients send it.
+/// The client's own modification time, in seconds since 1970 or before it, as ownCloud's and rclone's clients send it.
 const MTIME: HeaderName = HeaderName::from_static("x-oc-mtime");
 
 /// The length of a chunked body as macOS announces it. Some proxies lose such a body and send an empty one.
@@ -198,7 +199,7 @@ fn mtime_ms(request: &DavRequest) -> Result<Option<i64>, Problem> {
     let text = request.header(MTIME).unwrap_or_default();
     let ms = text.parse::<f64>().ok().map(|seconds| seconds * 1000.0);
     match ms {
-        Some(ms) if (0.0..=253_402_300_799_999.0).contains(&ms) => Ok(Some(ms as i64)),
+        Some(ms) if (FIRST_HTTP_MS as f64..=LAST_MS as f64).contains(&ms) => Ok(Some(ms as i64)),
         _ => Err(bad_header("X-OC-Mtime", text)),
     }
 }

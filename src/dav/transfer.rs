@@ -56,6 +56,10 @@ impl Transfer {
             return Err(Problem::new(Code::HeaderRequired).with("Destination"));
         }
         let refused = || bad_header("Destination", text);
+        // What stands behind it would be dropped, and something else replaced than the client means.
+        if text.contains('#') {
+            return Err(refused());
+        }
         let (cell, rest) = locate(request, text)?;
         let (first, below) = rest.split_once('/').unwrap_or((&rest, ""));
         let box_name = decode_segment(first).map_err(|_| refused())?.as_str().to_owned();

@@ -82,12 +82,12 @@ impl Live {
         Self::ALL.into_iter().find(|live| ns == DAV && live.local() == local)
     }
 
-    /// Those that `allprop` and `propname` tell; the others must be asked for by name.
+    /// Those that `allprop` tells; the others must be asked for by name.
     pub fn listed() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(|live| live.is_listed())
     }
 
-    /// Whether `allprop` and `propname` tell it.
+    /// Whether `allprop` tells it.
     pub fn is_listed(self) -> bool {
         !matches!(
             self,

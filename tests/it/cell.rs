@@ -178,10 +178,25 @@ fn a_proppatch_is_done_whole_or_not() {
     let mixed = "<D:set><D:prop><p:one>1</p:one><D:getlastmodified>x</D:getlastmodified></D:prop></D:set>";
     let reply = admin(&server, "PROPPATCH", "/c/", &patch(mixed)).expect(207);
     assert!(reply.text().contains("403 Forbidden") && reply.text().contains("424 Failed Dependency"));
+    assert!(reply.text().contains("cannot-modify-protected-property"), "{}", reply.text());
     assert!(!propfind(&server, "0").contains("<p:one"));
     assert_eq!(admin(&server, "PROPPATCH", "/c/", "").problem(), "400 PR400-DV-0001");
     assert_eq!(admin(&server, "PROPPATCH", "/c/", &patch("<D:set/>")).problem(), "400 PR400-DV-0002");
     assert_eq!(server.anonymous("PROPPATCH", "/c/").problem(), "401 PR401-AU-0001");
+}
+
+#[test]
+fn allprop_of_a_cell_may_include_its_quota() {
+    let server = with_cell();
+    let ask = |inner: &str| {
+        let body = format!("<D:propfind xmlns:D='DAV:'>{inner}</D:propfind>");
+        let request = Request::new("PROPFIND", "/c/").bearer(TOKEN).header("Depth", "0").body(body);
+        server.send(request).expect(207).text().to_owned()
+    };
+    assert!(!ask("<D:allprop/>").contains("quota-"));
+    let told = ask("<D:allprop/><D:include><D:quota-used-bytes/><D:never/></D:include>");
+    assert!(told.contains(">0</D:quota-used-bytes>") && told.contains("creationdate"), "{told}");
+    assert!(told.contains("<never xmlns=\"DAV:\"/></D:prop><D:status>HTTP/1.1 404"), "{told}");
 }
 
 #[test]

@@ -50,6 +50,33 @@ fn a_file_comes_and_goes() {
 }
 
 #[test]
+fn a_decomposed_name_is_the_composed_one() {
+    let server = server();
+    let (decomposed, composed) = ("Cafe%CC%81.zip", "Caf%C3%A9.zip");
+    put(&server, decomposed, b"one").expect(201);
+    put(&server, composed, b"two").expect(204);
+    for name in [decomposed, composed] {
+        let path = format!("/c/__snapshot/{name}");
+        assert_eq!(server.admin("GET", &path).expect(200).text(), "two");
+        let told = server.send(admin("PROPFIND", &path).header("Depth", "0")).expect(207);
+        assert!(told.text().contains(composed), "{}", told.text());
+    }
+    server.admin("DELETE", &format!("/c/__snapshot/{decomposed}")).expect(204);
+    server.admin("GET", &format!("/c/__snapshot/{composed}")).expect(404);
+}
+
+#[test]
+fn the_area_tells_the_quota_of_its_cell() {
+    let server = server();
+    let ask =
+        "<D:propfind xmlns:D=\"DAV:\"><D:prop><D:quota-used-bytes/><D:quota-available-bytes/></D:prop></D:propfind>";
+    for path in ["/c/__snapshot", "/c"] {
+        let told = server.send(admin("PROPFIND", path).header("Depth", "1").body(ask)).expect(207);
+        assert!(told.text().contains(">0</D:quota-used-bytes>") && !told.text().contains("404"), "{}", told.text());
+    }
+}
+
+#[test]
 fn conditions_hold_for_free_names_too() {
     let server = server();
     let on = |name: &str, header: &str, value: &str| {

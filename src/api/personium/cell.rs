@@ -1,6 +1,6 @@
 //! The root of a cell: what it is, its properties and access control, its making and its deletion.
 
-use http::header::{ETAG, HeaderValue};
+use http::header::{ALLOW, ETAG, HeaderValue};
 use http::{Method, StatusCode};
 
 use super::call::Call;
@@ -65,7 +65,7 @@ fn create(call: &Call) -> Result<Response, Problem> {
     }
     match call.create_cell(&call.cell) {
         Ok(_) => Ok(response::empty(StatusCode::CREATED)),
-        Err(Error::Exists) => Err(Problem::new(Code::MkcolExists)),
+        Err(Error::Exists) => Err(Problem::new(Code::MkcolExists).header(ALLOW, ALLOWED)),
         Err(other) => Err(call.failed(other)),
     }
 }

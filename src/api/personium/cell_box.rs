@@ -31,6 +31,8 @@ use crate::web::{Request, Response, blocking, response};
 
 /// What a box's root answers.
 const ALLOWED: &str = "OPTIONS, GET, HEAD, DELETE, MKCOL, COPY, PROPFIND, PROPPATCH, REPORT, LOCK, UNLOCK, ACL";
+/// The same of the main box, which is always there.
+const MAIN_ALLOWED: &str = "OPTIONS, GET, HEAD, COPY, PROPFIND, PROPPATCH, REPORT, LOCK, UNLOCK, ACL";
 
 /// The type that a bar has on its way out.
 pub const BAR_TYPE: &str = "application/zip+x-personium-bar";
@@ -163,7 +165,7 @@ async fn delete(app: &App, request: Request, named: Named) -> Result<Response, P
     blocking::run(move || {
         let (cell, cell_box) = asked.find(&unit, Place::BoxRoot)?;
         if cell_box.is_main() {
-            return Err(Code::MethodNotAllowed.into());
+            return Err(Problem::new(Code::MethodNotAllowed).header(ALLOW, MAIN_ALLOWED));
         }
         if !recursive {
             return Err(Problem::new(Code::PreconditionHeader).with("X-Personium-Recursive"));
@@ -195,7 +197,7 @@ async fn mkcol(app: &App, request: Request, named: Named) -> Result<Response, Pr
     let (unit, find) = (app.unit.clone(), Asked::new(app, &request, &named));
     let cell = blocking::run(move || find.cell(&unit)).await?;
     if named.box_name == MAIN_BOX {
-        return Err(Code::MethodNotAllowed.into());
+        return Err(Problem::new(Code::MethodNotAllowed).header(ALLOW, MAIN_ALLOWED));
     }
     let bare = request.headers.get(CONTENT_TYPE).is_none() && request.body.is_empty();
     let (of, asker) = (cell.clone(), Asked::new(app, &request, &named));
@@ -224,7 +226,7 @@ async fn create(cell: Arc<Cell>, asked: Asked) -> Result<Response, Problem> {
         let create = CreateBox { name: asked.named.box_name.clone(), schema: None };
         let permission = asked.permission(&cell, Place::FreeBox)?;
         cell.change(Permitted(permission, create)).map_err(|e| match e {
-            Error::Exists => Code::MkcolExists.into(),
+            Error::Exists => Problem::new(Code::MkcolExists).header(ALLOW, ALLOWED),
             other => asked.problem(other),
         })?;
         let mut response = response::empty(StatusCode::CREATED);
@@ -246,7 +248,7 @@ pub async fn by_schema(app: &App, request: Request) -> Result<Response, Problem>
     blocking::run(move || {
         let cell = asked.cell(&unit)?;
         if !read {
-            return Err(Code::MethodNotAllowed.into());
+            return Err(Problem::new(Code::MethodNotAllowed).header(ALLOW, "OPTIONS, GET, HEAD"));
         }
         let access = asked.access_in(&cell)?;
         let schema = match export::query_value(&query, "schema").or_else(|| access.schema()) {

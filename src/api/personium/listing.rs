@@ -7,6 +7,7 @@ use http::{HeaderMap, StatusCode};
 
 use crate::base::clock;
 use crate::base::xml::{self, DAV, Element, Limits, PERSONIUM, escape_attribute, escape_text};
+use crate::domain::properties::is_protected;
 use crate::storage::space::Quota;
 use crate::web::problem::{Code, Problem};
 use crate::web::{Body, Response, response};
@@ -33,7 +34,8 @@ pub(super) fn depth(headers: &HeaderMap, absent: Option<Depth>) -> Result<Depth,
 /// Which properties a client asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Wanted {
-    All,
+    /// What is told unasked, and what is included besides.
+    All(Vec<(String, String)>),
     /// Names without values.
     Names,
     /// Namespaces and local names.
@@ -44,15 +46,16 @@ impl Wanted {
     /// Reads the body of a PROPFIND; none means all.
     pub(super) fn parse(body: &[u8]) -> Result<Self, Problem> {
         if body.is_empty() {
-            return Ok(Self::All);
+            return Ok(Self::All(Vec::new()));
         }
+        let names = |of: &Element| of.elements().map(|e| (e.ns.clone(), e.local.clone())).collect();
         let root = document(body, "propfind")?;
         if root.child(DAV, "propname").is_some() {
             return Ok(Self::Names);
         }
         match root.child(DAV, "prop") {
-            Some(prop) => Ok(Self::These(prop.elements().map(|e| (e.ns.clone(), e.local.clone())).collect())),
-            None => Ok(Self::All),
+            Some(prop) => Ok(Self::These(names(prop))),
+            None => Ok(Self::All(root.child(DAV, "include").map(names).unwrap_or_default())),
         }
     }
 }
@@ -100,7 +103,7 @@ pub(super) fn collection(times_ms: Option<(i64, i64)>) -> Vec<Prop> {
 /// Whether a client asks how much a cell holds. Only who does is told: it costs a look at the disk.
 pub(super) fn asks_quota(wanted: &Wanted) -> bool {
     let is_quota = |(ns, local): &(String, String)| ns == DAV && local.starts_with("quota-");
-    matches!(wanted, Wanted::These(names) if names.iter().any(is_quota))
+    matches!(wanted, Wanted::These(names) | Wanted::All(names) if names.iter().any(is_quota))
 }
 
 /// What RFC 4331 has a collection tell.
@@ -135,11 +138,11 @@ pub(super) fn end(out: &mut impl Write) -> io::Result<()> {
 pub(super) fn resource(out: &mut impl Write, href: &str, props: &[Prop], wanted: &Wanted) -> io::Result<()> {
     write!(out, "<D:response><D:href>{}</D:href>", escape_text(href))?;
     match wanted {
-        Wanted::All => propstat(out, props.iter().map(|p| p.xml.clone()), "200 OK")?,
         Wanted::Names => propstat(out, props.iter().map(|p| empty_element(&p.ns, &p.local)), "200 OK")?,
-        Wanted::These(names) => {
+        Wanted::All(names) | Wanted::These(names) => {
             let find = |(ns, local): &(String, String)| props.iter().find(|p| p.ns == *ns && p.local == *local);
-            let found: Vec<&Prop> = names.iter().filter_map(find).collect();
+            let all = matches!(wanted, Wanted::All(_));
+            let found: Vec<&Prop> = if all { props.iter().collect() } else { names.iter().filter_map(find).collect() };
             let missing: Vec<_> = names.iter().filter(|name| find(name).is_none()).collect();
             if !found.is_empty() || missing.is_empty() {
                 propstat(out, found.iter().map(|p| p.xml.clone()), "200 OK")?;
@@ -153,11 +156,21 @@ pub(super) fn resource(out: &mut impl Write, href: &str, props: &[Prop], wanted:
 }
 
 fn propstat(out: &mut impl Write, props: impl Iterator<Item = String>, status: &str) -> io::Result<()> {
+    propstat_with(out, props, status, "")
+}
+
+/// As [`propstat`], with what follows the status.
+fn propstat_with(
+    out: &mut impl Write,
+    props: impl Iterator<Item = String>,
+    status: &str,
+    rest: &str,
+) -> io::Result<()> {
     write!(out, "<D:propstat><D:prop>")?;
     for prop in props {
         write!(out, "{prop}")?;
     }
-    write!(out, "</D:prop><D:status>HTTP/1.1 {status}</D:status></D:propstat>")
+    write!(out, "</D:prop><D:status>HTTP/1.1 {status}</D:status>{rest}</D:propstat>")
 }
 
 fn empty_element(ns: &str, local: &str) -> String {
@@ -199,20 +212,8 @@ impl Update {
 
     /// Whether the server computes the property, so that no client can set it.
     fn is_protected(&self) -> bool {
-        match self.name() {
-            (DAV, local) => matches!(
-                local,
-                "creationdate"
-                    | "getlastmodified"
-                    | "resourcetype"
-                    | "acl"
-                    | "getetag"
-                    | "quota-available-bytes"
-                    | "quota-used-bytes"
-            ),
-            (PERSONIUM, local) => local == "cellstatus",
-            _ => false,
-        }
+        let (ns, local) = self.name();
+        is_protected(ns, local)
     }
 }
 
@@ -220,11 +221,8 @@ impl Update {
 pub(super) fn updates(body: &[u8]) -> Result<Vec<Update>, Problem> {
     let root = document(body, "propertyupdate")?;
     let mut updates = Vec::new();
-    for instruction in root.elements() {
+    for instruction in root.elements().filter(|e| e.is(DAV, "set") || e.is(DAV, "remove")) {
         let set = instruction.is(DAV, "set");
-        if !set && !instruction.is(DAV, "remove") {
-            return Err(Code::XmlContent.into());
-        }
         let prop = instruction.child(DAV, "prop").ok_or(Code::XmlContent)?;
         for e in prop.elements() {
             updates.push(if set {
@@ -256,7 +254,8 @@ pub(super) fn patched(href: &str, updates: &[Update]) -> Response {
             propstat(out, group(false), if done { "200 OK" } else { "424 Failed Dependency" })?;
         }
         if !done {
-            propstat(out, group(true), "403 Forbidden")?;
+            let condition = "<D:error><D:cannot-modify-protected-property/></D:error>";
+            propstat_with(out, group(true), "403 Forbidden", condition)?;
         }
         write!(out, "</D:response>")?;
         end(out)
@@ -278,15 +277,21 @@ mod tests {
     #[test]
     fn what_was_asked_is_answered_and_the_rest_is_404() {
         let props = [Prop::personium("one", "1<2")];
-        let all = text(&props, &Wanted::All);
+        let all = text(&props, &Wanted::All(Vec::new()));
         assert!(all.contains("<D:href>http://u/a&amp;b</D:href>") && all.contains(">1&lt;2</p:one>"), "{all}");
         let body = b"<propfind xmlns='DAV:'><prop><one xmlns='urn:x-personium:xmlns'/><two/></prop></propfind>";
         let these = text(&props, &Wanted::parse(body).expect("a body"));
         assert!(these.contains("200 OK") && these.contains("<two xmlns=\"DAV:\"/></D:prop><D:status>HTTP/1.1 404"));
         let names = Wanted::parse(b"<propfind xmlns='DAV:'><propname/></propfind>").expect("a body");
         assert!(text(&props, &names).contains("<one xmlns=\"urn:x-personium:xmlns\"/>"));
-        assert_eq!(Wanted::parse(b"").expect("no body"), Wanted::All);
-        assert_eq!(Wanted::parse(b"<propfind xmlns='DAV:'><allprop/></propfind>").expect("a body"), Wanted::All);
+        let unasked = Wanted::All(Vec::new());
+        assert_eq!(Wanted::parse(b"").expect("no body"), unasked);
+        assert_eq!(Wanted::parse(b"<propfind xmlns='DAV:'><allprop/></propfind>").expect("a body"), unasked);
+        let more = b"<propfind xmlns='DAV:'><allprop/><include><two/></include></propfind>";
+        let more = text(&props, &Wanted::parse(more).expect("a body"));
+        assert!(
+            more.contains(">1&lt;2</p:one>") && more.contains("<two xmlns=\"DAV:\"/></D:prop><D:status>HTTP/1.1 404")
+        );
         for bad in ["<propfind/>", "<a", "x"] {
             assert_eq!(Wanted::parse(bad.as_bytes()).expect_err("a problem").code(), Code::XmlParse, "{bad}");
         }

@@ -1,6 +1,6 @@
 //! The dates of a listing, written one after the other: most are of one day, whose text is kept.
 
-use super::{LAST_MS, http_date, iso_ms};
+use super::{FIRST_HTTP_MS, LAST_MS, http_date, iso_ms};
 
 /// Milliseconds of a day.
 const DAY: i64 = 86_400_000;
@@ -51,14 +51,14 @@ impl Dates {
 
     /// Appends `Wed, 01 May 2024 10:20:30 GMT`.
     pub fn push_http(&mut self, out: &mut String, ms: i64) {
-        let ms = ms.clamp(0, LAST_MS);
+        let ms = ms.clamp(FIRST_HTTP_MS, LAST_MS);
         let day = |midnight| {
             let mut text = http_date(midnight);
             text.truncate("Wed, 01 May 2024 ".len());
             text
         };
-        out.push_str(self.http.text(ms / DAY, day));
-        push_time(out, (ms % DAY) as u32);
+        out.push_str(self.http.text(ms.div_euclid(DAY), day));
+        push_time(out, ms.rem_euclid(DAY) as u32);
         out.push_str(" GMT");
     }
 }
@@ -98,7 +98,9 @@ mod tests {
 
     #[test]
     fn the_ends_of_time_are_written() {
-        for ms in [FIRST_MS - 1, FIRST_MS, -1, 0, LAST_MS, LAST_MS + 1, i64::MIN, i64::MAX] {
+        for ms in
+            [FIRST_MS - 1, FIRST_MS, FIRST_HTTP_MS - 1, FIRST_HTTP_MS, -1, 0, LAST_MS, LAST_MS + 1, i64::MIN, i64::MAX]
+        {
             let (mut iso, mut http) = (String::new(), String::new());
             let mut dates = Dates::default();
             dates.push_iso(&mut iso, ms);

@@ -1,5 +1,7 @@
 //! Reading documents into element trees, whole or one child of the root at a time.
 
+use std::borrow::Cow;
+
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesDecl, BytesStart, Event};
 
@@ -8,9 +10,11 @@ use super::{Attribute, Element, Limits, Node, XML, XmlError};
 
 const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
 
-/// Reads a whole document.
+/// Reads a whole document, in UTF-8 or UTF-16.
 pub fn parse(bytes: &[u8], limits: Limits) -> Result<Element, XmlError> {
-    let mut reader = Reader::new(bytes, limits)?;
+    within(bytes, limits)?;
+    let (text, encoding) = decoded(bytes)?;
+    let mut reader = Reader::of(&text, encoding, limits)?;
     let mut children = Vec::new();
     while let Some(node) = reader.next_node()? {
         push(&mut children, node);
@@ -21,6 +25,7 @@ pub fn parse(bytes: &[u8], limits: Limits) -> Result<Element, XmlError> {
 /// Reads the children of a document's root one after another, so that a long list never lies in memory as a tree.
 pub struct Reader<'a> {
     events: quick_xml::Reader<&'a [u8]>,
+    encoding: Encoding,
     limits: Limits,
     /// Prefix, namespace and the depth of the element that declared it.
     scope: Vec<(String, String, usize)>,
@@ -32,18 +37,21 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads up to the start tag of the root.
+    /// Reads up to the start tag of the root of a document in UTF-8.
     pub fn new(bytes: &'a [u8], limits: Limits) -> Result<Self, XmlError> {
-        if bytes.len() > limits.bytes {
-            return Err(XmlError::TooLarge(limits.bytes));
-        }
+        within(bytes, limits)?;
         let text = std::str::from_utf8(bytes).map_err(|_| XmlError::Encoding)?;
+        Self::of(text, Encoding::Utf8, limits)
+    }
+
+    fn of(text: &'a str, encoding: Encoding, limits: Limits) -> Result<Self, XmlError> {
         let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
         if let Some(position) = foreign_character(text) {
             return Err(malformed("a character that XML does not have", position as u64));
         }
         let mut reader = Self {
             events: quick_xml::Reader::from_str(text),
+            encoding,
             limits,
             scope: Vec::new(),
             root: Element::default(),
@@ -84,7 +92,7 @@ impl<'a> Reader<'a> {
         let mut first = true;
         loop {
             match self.event()? {
-                Event::Decl(declaration) if first => check_declaration(&declaration)?,
+                Event::Decl(declaration) if first => check_declaration(&declaration, self.encoding)?,
                 Event::Comment(_) | Event::PI(_) => {}
                 Event::Text(text) if is_blank(&text) => {}
                 Event::Start(tag) => {
@@ -286,10 +294,46 @@ fn is_blank(text: &str) -> bool {
     text.bytes().all(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n'))
 }
 
-fn check_declaration(declaration: &BytesDecl<'_>) -> Result<(), XmlError> {
+/// What a document came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Utf8,
+    Utf16,
+}
+
+impl Encoding {
+    /// What a declaration may call it.
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Utf8 => &["utf-8", "utf8", "us-ascii"],
+            Self::Utf16 => &["utf-16", "utf-16le", "utf-16be"],
+        }
+    }
+}
+
+fn within(bytes: &[u8], limits: Limits) -> Result<(), XmlError> {
+    if bytes.len() > limits.bytes { Err(XmlError::TooLarge(limits.bytes)) } else { Ok(()) }
+}
+
+/// The text of a document. UTF-16 is known by its byte order mark, or by the zero bytes around the first `<`, which UTF-8 never has.
+fn decoded(bytes: &[u8]) -> Result<(Cow<'_, str>, Encoding), XmlError> {
+    let unit = match bytes {
+        [0xFE, 0xFF, ..] | [0, b'<', ..] => u16::from_be_bytes,
+        [0xFF, 0xFE, ..] | [b'<', 0, ..] => u16::from_le_bytes,
+        _ => {
+            let text = std::str::from_utf8(bytes).map_err(|_| XmlError::Encoding)?;
+            return Ok((text.into(), Encoding::Utf8));
+        }
+    };
+    let (pairs, []) = bytes.as_chunks::<2>() else { return Err(XmlError::Encoding) };
+    let text: Result<String, _> = char::decode_utf16(pairs.iter().copied().map(unit)).collect();
+    Ok((text.map_err(|_| XmlError::Encoding)?.into(), Encoding::Utf16))
+}
+
+fn check_declaration(declaration: &BytesDecl<'_>, came_in: Encoding) -> Result<(), XmlError> {
     let Some(encoding) = declaration.encoding() else { return Ok(()) };
     let encoding = encoding.map_err(|_| XmlError::Encoding)?;
-    let known = ["utf-8", "utf8", "us-ascii"].iter().any(|name| encoding.eq_ignore_ascii_case(name));
+    let known = came_in.names().iter().any(|name| encoding.eq_ignore_ascii_case(name));
     if known { Ok(()) } else { Err(XmlError::Encoding) }
 }
 

@@ -170,7 +170,7 @@ impl<'v> Rows<'v> {
     }
 
     fn names(&mut self, row: &Member<'_>, dead: &[Property]) {
-        for live in Live::listed().filter(|live| has(row, dead, *live)) {
+        for live in Live::ALL.into_iter().filter(|live| has(row, dead, *live)) {
             push_name(&mut self.found, DAV, live.local());
         }
         for property in dead {

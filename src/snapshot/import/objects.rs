@@ -8,7 +8,7 @@ use crate::domain::names::is_box_name;
 use crate::snapshot::doc::ReadDoc;
 use crate::snapshot::failure::Failure;
 use crate::snapshot::objects::{BOX, BOX_LIST, Extra, FAMILIES, LINK_LIST, read};
-use crate::snapshot::{LISTS, OWN_OBJECTS, list_entry};
+use crate::snapshot::{CELL, LISTS, OWN_OBJECTS, list_entry};
 use crate::storage::database::Tx;
 use crate::storage::database::cell_box::{CellBox, MAIN_BOX};
 use crate::storage::database::control::{LinkRow, ObjectKind};
@@ -58,8 +58,16 @@ fn extras(source: &SnapshotSource) -> Result<HashMap<String, Extra>, Stop> {
     Ok(extras)
 }
 
+/// Holds the document of the cell to be one. Nothing of it counts: a cell keeps its own name and owner.
+fn check_cell(source: &SnapshotSource) -> Result<(), Stop> {
+    let bytes = source.find(CELL, DOCUMENT)?.ok_or_else(|| Failure::Missing(CELL.to_owned()))?;
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(ReadDoc::parse(text.trim()).map(drop).map_err(Failure::Json)?)
+}
+
 /// Writes the rows of everything that is no resource.
 pub(super) fn restore(tx: &Tx<'_>, source: &SnapshotSource, numbers: &mut Numbers) -> Result<Restored, Stop> {
+    check_cell(source)?;
     for list in LISTS {
         let known = [BOX_LIST, LINK_LIST].contains(&list) || FAMILIES.iter().any(|f| f.list == list);
         if !known && let Some(doc) = documents(source, list)?.first() {

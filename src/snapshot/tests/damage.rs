@@ -59,6 +59,7 @@ fn documents_that_make_no_sense() {
         let list = entry(all, "10_box.pjson");
         *list = String::from_utf8_lossy(list).replace("\"box2\"", "\"../box2\"").into_bytes();
     });
+    refused("a cell that is no document", "PR400-CM-0004", |all| *entry(all, "00_cell.json") = b"{x".to_vec());
     refused("an account", "PR501-MC-0002", |all| {
         let account = br#"{"_type":"Account","_id":"x","_source":{"s":{"Name":"a"}}}"#;
         entry(all, "23_sentmessage.pjson").extend(account);

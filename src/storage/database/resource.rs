@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tx::{Tx, View, sql};
 use crate::base::id::{ETag, ResourceId};
-use crate::storage::error::Result;
+use crate::storage::error::{Error, Result};
 use crate::storage::tree::Identity;
 
 /// What a resource is.
@@ -311,6 +311,17 @@ impl Tx<'_> {
     pub fn set_flags(&self, id: ResourceId, flags: i64) -> Result<()> {
         self.run("set flags", "UPDATE resource SET flags=?2, seq=?3 WHERE id=?1", params![id, flags, self.seq()])?;
         Ok(())
+    }
+
+    /// Gives a collection its next version, because its properties or its list have changed; a file has versions of its content
+    /// alone. Returns the resource as it is now.
+    pub fn renew(&self, resource: &Resource) -> Result<Resource> {
+        let stamp = if resource.is_file() { resource.stamp } else { self.next_stamp() };
+        if !resource.is_file() {
+            let query = "UPDATE resource SET version=version+1, stamp=?2 WHERE id=?1";
+            self.run("renew a collection", query, params![resource.id, stamp])?;
+        }
+        self.resource(resource.id)?.ok_or(Error::Missing)
     }
 
     /// Says what the content of a version is known by now.

@@ -18,7 +18,8 @@ pub enum PropertyChange {
     },
 }
 
-/// Changes the properties of a resource, in the order of the instructions. Its content, and so its ETag, stays.
+/// Changes the properties of a resource, in the order of the instructions. A file's ETag is that of its content and stays, a
+/// collection gets a new one.
 pub struct Proppatch {
     pub box_name: String,
     pub path: ResourcePath,
@@ -45,10 +46,11 @@ impl Operation for Proppatch {
                 }
             }
         }
-        if !self.changes.is_empty() {
-            ctx.tx.flag_properties(row)?;
-            ctx.tx.touch_box(lookup.cell_box.id);
+        if self.changes.is_empty() {
+            return Ok(Decision::rows(row.clone()));
         }
-        Ok(Decision::rows(row.clone()))
+        ctx.tx.flag_properties(row)?;
+        ctx.tx.touch_box(lookup.cell_box.id);
+        Ok(Decision::rows(ctx.tx.renew(row)?))
     }
 }

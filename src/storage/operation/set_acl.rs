@@ -11,7 +11,7 @@ use crate::storage::writer::{Context, Decision, Footprint, Operation};
 /// Makes the list from what the rows say: finds roles by their names.
 pub type MakeAcl = Box<dyn FnMut(&View<'_>) -> Result<Acl> + Send>;
 
-/// Replaces the access control list of a resource. Its content, and so its ETag, stays.
+/// Replaces the access control list of a resource. A file's ETag is that of its content and stays, a collection gets a new one.
 pub struct SetAcl {
     pub box_name: String,
     pub path: ResourcePath,
@@ -33,6 +33,6 @@ impl Operation for SetAcl {
         let acl = (self.acl)(ctx.tx)?;
         ctx.tx.set_resource_acl(row, &acl)?;
         ctx.tx.touch_box(lookup.cell_box.id);
-        Ok(Decision::rows(row.clone()))
+        Ok(Decision::rows(ctx.tx.renew(row)?))
     }
 }

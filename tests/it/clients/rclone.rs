@@ -1,12 +1,12 @@
 //! rclone: synchronising both ways, its checks, modification times, and its own discovery of what names a server takes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::{assert_same_trees, listing, run, write_tree};
-use crate::dav::Drive;
+use super::{Running, assert_same_trees, listing, run, until, write_tree};
+use crate::dav::{Drive, on};
 use crate::harness::TOKEN;
 
 /// A configured remote `cellar:`.
@@ -163,4 +163,98 @@ fn rclone_finds_that_every_name_works() {
     ] {
         assert!(told.contains(expected), "{expected}: {told}");
     }
+}
+
+#[test]
+fn rclone_keeps_two_sides_alike() {
+    let drive = Drive::new();
+    let rclone = Rclone::new(&drive.url("b/"), "owncloud");
+    let side = TempDir::new().expect("a directory");
+    let side = side.path();
+    let write = |name: &str, text: &str| std::fs::write(side.join(name), text).expect("a file");
+    std::fs::create_dir(side.join("sub")).expect("a directory");
+    for name in ["mine", "sub/theirs", "sub/\u{fc} gone"] {
+        write(name, "first");
+        run(Command::new("touch").args(["-d", "2011-12-13T14:15:16Z"]).arg(side.join(name))).expect_success();
+    }
+    drive.mkcol("b/side").expect(201);
+    drive.send(on("PUT", "b/side/there").header("X-OC-Mtime", "1323785716").body("first")).expect(201);
+    rclone.run(&["bisync", text(side), "cellar:side", "--resync"]);
+    assert_same_trees(side, &drive.on_disk("side"));
+    // It is by their times that rclone knows what has changed.
+    write("mine", "changed here");
+    write("new here", "new");
+    drive.put("b/side/there", "changed there").expect(204);
+    drive.put("b/side/sub/new%20there", "new").expect(201);
+    drive.delete("b/side/sub/%C3%BC%20gone").expect(204);
+    rclone.run(&["bisync", text(side), "cellar:side"]);
+    assert_same_trees(side, &drive.on_disk("side"));
+    let expected = "mine 12\nnew here 3\nsub/\nsub/new there 3\nsub/theirs 5\nthere 13\n";
+    assert_eq!(listing(side), expected);
+}
+
+/// A drive that rclone has mounted; unmounted with its handle.
+struct RcloneMount {
+    at: PathBuf,
+    program: Option<Running>,
+}
+
+impl RcloneMount {
+    fn new(rclone: &Rclone) -> Self {
+        let (at, cache) = (rclone.folder.path().join("mount"), rclone.folder.path().join("cache"));
+        std::fs::create_dir(&at).expect("a directory");
+        let mut command = rclone.command(&["mount", "cellar:", text(&at), "--cache-dir", text(&cache)]);
+        // What was written is uploaded at once, and listings are never old.
+        command.args(["--vfs-cache-mode", "full", "--vfs-write-back", "0", "--dir-cache-time", "0"]);
+        let program = Running(command.spawn().expect("rclone is installed, see tests/run"));
+        let mount = Self { at, program: Some(program) };
+        until("rclone mounts", || run(Command::new("mountpoint").arg("-q").arg(&mount.at)).status.success());
+        mount
+    }
+
+    #[track_caller]
+    fn shell(&self, script: &str) -> String {
+        run(Command::new("sh").args(["-ec", script]).current_dir(&self.at)).expect_success()
+    }
+}
+
+impl Drop for RcloneMount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.at).output();
+        drop(self.program.take());
+    }
+}
+
+#[test]
+fn rclone_mounts_a_drive_to_work_on() {
+    let drive = Drive::new();
+    let rclone = Rclone::new(&drive.url("b/"), "owncloud");
+    let source = TempDir::new().expect("a directory");
+    write_tree(source.path());
+    let mount = RcloneMount::new(&rclone);
+    run(Command::new("cp").arg("-r").arg(source.path()).arg(mount.at.join("tree"))).expect_success();
+    until("the tree is uploaded", || listing(&drive.on_disk("tree")) == listing(source.path()));
+    assert_same_trees(source.path(), &drive.on_disk("tree"));
+    assert_same_trees(source.path(), &mount.at.join("tree"));
+    // As editors save: in place, beside and renamed over, appended, cut.
+    let uploaded = |path: &str, expected: &str| {
+        let there = || {
+            let reply = drive.get(path);
+            (reply.status == 200).then(|| reply.text().to_owned())
+        };
+        until(path, || there().as_deref() == Some(expected));
+    };
+    mount.shell("printf two | dd of=tree/one conv=notrunc status=none");
+    uploaded("b/tree/one", "two");
+    mount.shell("printf 'from aside' > tree/.one.swp; mv tree/.one.swp tree/one");
+    uploaded("b/tree/one", "from aside");
+    mount.shell("printf ', and more' >> tree/one");
+    uploaded("b/tree/one", "from aside, and more");
+    mount.shell("truncate -s 4 tree/one");
+    uploaded("b/tree/one", "from");
+    mount.shell("mv tree/sub moved; rm -r tree/many; mkdir made");
+    until("the folders change", || drive.names("b") == ["made", "moved", "tree"]);
+    assert_eq!(drive.get("b/tree/many").status, 404);
+    drive.put("b/made/elsewhere", "by somebody else").expect(201);
+    until("it is seen", || mount.shell("cat made/* 2>/dev/null || true") == "by somebody else");
 }

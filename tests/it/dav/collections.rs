@@ -3,6 +3,7 @@
 use cellar::storage::operation::install::BeginInstall;
 
 use super::{Drive, on};
+use cellar::base::xml::{DAV, Limits, parse};
 
 fn mkcol_body(inner: &str) -> String {
     format!(
@@ -18,10 +19,44 @@ fn mkcol_makes_a_collection_once() {
     let made = drive.mkcol("b/col").expect(201);
     assert!(made.header("etag").is_some_and(|t| t.starts_with("\"1-")), "{made:?}");
     assert!(drive.on_disk("col").is_dir());
-    assert_eq!(drive.mkcol("b/col").problem(), "405 PR405-DV-0001");
+    let refused = drive.mkcol("b/col");
+    assert_eq!(refused.problem(), "405 PR405-DV-0001");
+    assert!(refused.header("allow").is_some_and(|methods| methods.contains("PROPFIND")), "{refused:?}");
     drive.put("b/f", "x").expect(201);
     assert_eq!(drive.mkcol("b/f").problem(), "405 PR405-MC-0001");
     assert_eq!(drive.mkcol("b/no/col").problem(), "409 PR409-DV-0001");
+}
+
+#[test]
+fn every_405_says_which_methods_there_are() {
+    let drive = Drive::new();
+    for (method, path) in
+        [("MKCOL", "b"), ("MKCOL", ""), ("MKCOL", "__"), ("DELETE", "__"), ("PUT", "b"), ("POST", "__box")]
+    {
+        let mut request = on(method, path);
+        if method == "PUT" {
+            request = request.body("x");
+        }
+        let refused = drive.send(request).expect(405);
+        let methods: Vec<_> = refused.header("allow").expect("a list").split(", ").collect();
+        assert!(
+            methods.contains(&"OPTIONS") && (path == "b" || !methods.contains(&method) || path.is_empty()),
+            "{path}: {methods:?}"
+        );
+    }
+}
+
+#[test]
+fn get_of_a_collection_heeds_conditions() {
+    let drive = Drive::new();
+    drive.mkcol("b/col").expect(201);
+    let tag = drive.get("b/col").expect(200).header("etag").expect("a tag").to_owned();
+    let with = |name: &str, value: &str| drive.send(on("GET", "b/col").header(name, value));
+    let same = with("If-None-Match", &tag).expect(304);
+    assert_eq!((same.header("etag"), same.body.len()), (Some(tag.as_str()), 0));
+    with("If-None-Match", "\"other\"").expect(200);
+    with("If-Match", &tag).expect(200);
+    assert_eq!(with("If-Match", "\"other\"").problem(), "412 PR412-DV-0001");
 }
 
 #[test]
@@ -61,6 +96,26 @@ fn mkcol_that_asks_for_the_impossible_explains_itself() {
         assert!(reply.text().contains("<D:mkcol-response") && reply.text().contains(condition), "{}", reply.text());
         drive.get("b/col").expect(404);
     }
+    let unknown = "<D:resourcetype><D:collection/><x:a/></D:resourcetype><D:displayname>Photos</D:displayname>";
+    let reply = drive.xml("MKCOL", "b/col", &mkcol_body(unknown)).expect(403);
+    let root = parse(&reply.body, Limits::of(4096)).expect("XML");
+    let told: Vec<_> = root
+        .children_named(DAV, "propstat")
+        .map(|propstat| {
+            let child = |name| propstat.child(DAV, name).expect("an element");
+            let prop = child("prop").elements().next().expect("a property").clone();
+            (child("status").text(), prop.local.clone(), prop.elements().map(|e| e.local.clone()).collect::<Vec<_>>())
+        })
+        .collect();
+    let told: Vec<_> =
+        told.iter().map(|(status, name, inner)| (status.as_str(), name.as_str(), inner.join(" "))).collect();
+    assert_eq!(
+        told,
+        [
+            ("HTTP/1.1 403 Forbidden", "resourcetype", "collection a".to_owned()),
+            ("HTTP/1.1 424 Failed Dependency", "displayname", String::new()),
+        ]
+    );
     let odata = "<D:resourcetype><D:collection/><p:odata/></D:resourcetype>";
     assert_eq!(drive.xml("MKCOL", "b/col", &mkcol_body(odata)).problem(), "501 PR501-MC-0002");
 }

@@ -173,7 +173,20 @@ fn x_oc_mtime_sets_the_time() {
     let reply = drive.send(on("PUT", "b/f").header("X-OC-Mtime", "1714558830").body("x")).expect(201);
     assert_eq!(reply.header("x-oc-mtime"), Some("accepted"));
     assert_eq!(drive.get("b/f").header("last-modified"), Some("Wed, 01 May 2024 10:20:30 GMT"));
-    drive.send(on("PUT", "b/f").header("X-OC-Mtime", "soon").body("y")).expect(400);
+    for (mtime, told) in [("-1.5", "Wed, 31 Dec 1969 23:59:58 GMT"), ("-1000000000", "Sun, 24 Apr 1938 22:13:20 GMT")] {
+        drive.send(on("PUT", "b/f").header("X-OC-Mtime", mtime).body("x")).expect(204);
+        assert_eq!(drive.get("b/f").header("last-modified"), Some(told));
+        assert_eq!(drive.propfind("b", "1")[1].text("getlastmodified").as_deref(), Some(told));
+        drive.send(on("GET", "b/f").header("If-Modified-Since", told)).expect(304);
+        drive
+            .send(on("PUT", "b/f").header("If-Unmodified-Since", told).header("X-OC-Mtime", mtime).body("x"))
+            .expect(204);
+    }
+    let bar = drive.send(on("GET", "b").header("Accept", "application/zip+x-personium-bar")).expect(200);
+    assert!(bar.body.len() > 1000);
+    for bad in ["soon", "", "1e300", "-1e300", "NaN"] {
+        drive.send(on("PUT", "b/f").header("X-OC-Mtime", bad).body("y")).expect(400);
+    }
     assert_eq!(drive.text("b/f"), "x");
 }
 

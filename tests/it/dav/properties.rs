@@ -73,6 +73,28 @@ fn a_files_tag_and_time_stay_when_its_properties_change() {
 }
 
 #[test]
+fn a_collection_gets_another_tag_when_its_properties_or_its_list_change() {
+    let drive = file();
+    drive.mkcol("b/col").expect(201);
+    for path in ["b/col", "b"] {
+        let told = || drive.propfind(path, "0")[0].text("getetag").expect("a tag");
+        let mut seen = vec![told()];
+        for change in [
+            drive.proppatch(path, "<D:set><D:prop><x:a>1</x:a></D:prop></D:set>").expect(207),
+            drive.xml("ACL", path, "<D:acl xmlns:D=\"DAV:\"/>").expect(200),
+        ] {
+            let tag = change.header("etag").expect("a tag").to_owned();
+            assert!(!seen.contains(&tag), "{path}: {tag}, {seen:?}");
+            seen.push(tag);
+        }
+        assert_eq!(seen.last(), Some(&told()));
+        assert!(seen[2].starts_with("\"3-"), "{seen:?}");
+        let refused = drive.proppatch(path, "<D:set><D:prop><D:getetag>1</D:getetag></D:prop></D:set>").expect(207);
+        assert_eq!(refused.header("etag"), seen.last().map(String::as_str), "nothing has changed");
+    }
+}
+
+#[test]
 fn a_display_name_can_be_set_and_removed() {
     let drive = file();
     let name = |drive: &Drive| drive.propfind("b/f", "0")[0].text("displayname");

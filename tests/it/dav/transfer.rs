@@ -175,6 +175,7 @@ fn destinations_that_are_none_are_refused() {
         (drive.url("b/b/x"), "400 PR400-DV-0014"),
         (drive.url("b/q%3Aq"), "403 PR403-DV-0004"),
         (drive.url("b/../x"), "403 PR403-DV-0004"),
+        (drive.url("b/b#1"), "400 PR400-DV-0009"),
     ] {
         for method in ["MOVE", "COPY"] {
             let reply = drive.send(on(method, "b/a").header("Destination", destination.clone()));

@@ -29,7 +29,7 @@ pub(super) struct Shown {
     /// Those that the caller may look into.
     boxes: Vec<CellBox>,
     /// Where it was asked for.
-    quota: Option<Quota>,
+    pub(super) quota: Option<Quota>,
     /// Whether the snapshot area is shown.
     snapshots: bool,
     /// The last import of the cell came to nothing.
@@ -86,7 +86,8 @@ pub(super) fn propfind(call: &Call) -> Result<Response, Problem> {
             }
         }
         if depth == Depth::One && shown.snapshots {
-            let area = listing::collection(Some((shown.root.created_ms, shown.root.updated_ms)));
+            let mut area = listing::collection(Some((shown.root.created_ms, shown.root.updated_ms)));
+            area.extend(shown.quota.iter().flat_map(listing::quota));
             listing::resource(&mut out, &format!("{url}__snapshot"), &area, &wanted)?;
         }
         listing::end(&mut out)

@@ -2,6 +2,8 @@
 //!
 //! To WebDAV it is a collection that lists its files at any depth but 0. A file comes whole or not at all.
 
+use std::fs::File;
+
 use http::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, Method, StatusCode};
 
@@ -9,14 +11,14 @@ use super::super::call::Call;
 use super::super::listing::{self, Depth, Prop, Wanted};
 use super::properties::{Shown, cell_props};
 use super::{acl, tagged};
-use crate::base::path::{NewName, decode_segment, encode_segment};
+use crate::base::path::{NewName, Segment, decode_segment, encode_segment};
 use crate::base::xml::DAV;
 use crate::dav::get::safety;
 use crate::domain::access::Place;
-use crate::storage::Error;
 use crate::storage::area::SnapshotFile;
 use crate::storage::cell::received;
 use crate::storage::operation::area::{DeleteSnapshot, PutSnapshot, SnapshotGuard, SnapshotPut};
+use crate::storage::{Cell, Error};
 use crate::web::blocking::run;
 use crate::web::conditional::{Conditions, Current, Verdict};
 use crate::web::problem::{Code, Problem};
@@ -65,9 +67,15 @@ fn answer(call: &Call) -> Result<Response, Problem> {
     }
 }
 
-/// A name that can be looked up.
-fn looked_up(encoded: &str) -> Result<String, Problem> {
-    decode_segment(encoded).map(|name| name.to_string()).map_err(|_| bad_name(encoded))
+/// The file of a name as it was given, or else of that name in NFC, as names are made.
+fn find(call: &Call, cell: &Cell, encoded: &str) -> Result<Option<(SnapshotFile, File)>, Problem> {
+    let given = decode_segment(encoded).map_err(|_| bad_name(encoded))?;
+    let open = |name: &Segment| cell.open_snapshot(name.as_str()).map_err(|e| call.failed(e));
+    let composed = given.nfc();
+    match open(&given)? {
+        None if composed != given => open(&composed),
+        found => Ok(found),
+    }
 }
 
 fn bad_name(encoded: &str) -> Problem {
@@ -80,8 +88,7 @@ fn missing(call: &Call) -> Problem {
 }
 
 fn get(call: &Call, name: &str) -> Result<Response, Problem> {
-    let opened = call.open()?.open_snapshot(&looked_up(name)?).map_err(|e| call.failed(e))?;
-    let Some((found, content)) = opened else { return Err(missing(call)) };
+    let Some((found, content)) = find(call, &*call.open()?, name)? else { return Err(missing(call)) };
     let representation = Representation {
         length: found.size,
         headers: safety(&found.content_type),
@@ -152,8 +159,9 @@ async fn put(call: Call, body: RequestBody, limit: Option<u64>) -> Result<Respon
 }
 
 fn delete(call: &Call, name: &str) -> Result<Response, Problem> {
-    let delete = DeleteSnapshot { name: looked_up(name)?, guard: guard(&call.headers) };
-    call.open()?.change(delete).map_err(|e| call.failed(e))?;
+    let cell = call.open()?;
+    let (file, _) = find(call, &cell, name)?.ok_or_else(|| missing(call))?;
+    cell.change(DeleteSnapshot { name: file.name, guard: guard(&call.headers) }).map_err(|e| call.failed(e))?;
     Ok(response::empty(StatusCode::NO_CONTENT))
 }
 
@@ -163,7 +171,11 @@ fn list(call: &Call) -> Result<Response, Problem> {
     let depth = depth(&call.headers)?;
     let (cell, url) = (call.open()?, call.base_url());
     let access = call.access_in(&cell)?;
-    let shown = cell.read(|view| Ok((Shown::read(view, access, &url, Depth::Zero)?, acl::show_inherited(view, &url)?)));
+    let shown = cell.read(|view| {
+        let mut shown = Shown::read(view, access, &url, Depth::Zero)?;
+        shown.quota = if listing::asks_quota(&wanted) { Some(cell.quota(view)?) } else { None };
+        Ok((shown, acl::show_inherited(view, &url)?))
+    });
     let (shown, inherited) = shown.map_err(|e| call.failed(e))?;
     let files = if depth == Depth::One { cell.snapshots().map_err(|e| call.failed(e))? } else { Vec::new() };
     let mut out = Vec::new();
@@ -184,8 +196,7 @@ fn describe(call: &Call, name: &str) -> Result<Response, Problem> {
     let wanted = Wanted::parse(&call.body)?;
     depth(&call.headers)?;
     let (cell, url) = (call.open()?, call.base_url());
-    let found = cell.open_snapshot(&looked_up(name)?).map_err(|e| call.failed(e))?;
-    let (file, _) = found.ok_or_else(|| missing(call))?;
+    let (file, _) = find(call, &cell, name)?.ok_or_else(|| missing(call))?;
     let inherited = cell.read(|view| acl::show_inherited(view, &url)).map_err(|e| call.failed(e))?;
     let mut response = listing::single(&href(&url, &file), &file_props(&file, &inherited), &wanted);
     if let Ok(tag) = file.etag().to_string().parse() {
