@@ -9,6 +9,7 @@ pub mod entry_name;
 mod entry_reader;
 pub mod error;
 mod fields;
+mod join;
 pub mod layout;
 pub mod limits;
 pub mod read_at;

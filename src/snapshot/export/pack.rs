@@ -1,6 +1,6 @@
 //! Packing: content is read and compressed by several threads, and written by one, in order.
 //!
-//! Small members are packed many at a time, each as a whole; a large one is cut into blocks. What is in memory is bounded:
+//! Small members are packed many at a time, each as a whole; a large one is cut into pieces. What is in memory is bounded:
 //! a few tasks of a few MiB for each thread.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 
 use super::WHAT;
-use crate::archive::deflate::{self, Compressor, DICTIONARY, SAMPLE};
+use crate::archive::deflate::{Compressor, SAMPLE};
 use crate::archive::{Method, Packed, Writer};
 use crate::snapshot::MANIFEST;
 use crate::snapshot::failure::Failure;
@@ -24,9 +24,9 @@ use crate::storage::spool::{Spool, SpoolWriter};
 use crate::storage::{Cell, Error};
 
 /// Members up to this size, in bytes, are packed whole.
-const WHOLE: u64 = 8 << 20;
-/// Bytes of a block of a larger one.
-const BLOCK: u64 = 1 << 20;
+const WHOLE: u64 = 2 << 20;
+/// Bytes of a piece of a larger one.
+const PIECE: u64 = 1 << 20;
 /// Content and number of members that make a task.
 const TASK_BYTES: u64 = 1 << 20;
 const TASK_ITEMS: usize = 256;
@@ -108,7 +108,7 @@ enum Source {
 
 enum Task {
     Members(Vec<Item>),
-    Block { of: Arc<Large>, offset: u64, length: u64 },
+    Piece { of: Arc<Large>, offset: u64, length: u64 },
 }
 
 /// What has become of a task.
@@ -119,7 +119,7 @@ enum Done {
         members: Vec<(Packed, u64)>,
         lines: Vec<u8>,
     },
-    Block {
+    Piece {
         of: Arc<Large>,
         offset: u64,
         length: u64,
@@ -162,7 +162,7 @@ pub(super) struct Packer<'a> {
     central: SpoolWriter,
     /// The lines of the list of entries.
     list: Option<SpoolWriter>,
-    /// The large member of which some blocks are written: its header's place, what is known, and its checksum so far.
+    /// The large member of which some pieces are written: its header's place, what is known, and its checksum so far.
     large: Option<(u64, Packed, crc32fast::Hasher)>,
     /// Central records and lines on their way to the spools.
     buffer: Vec<u8>,
@@ -229,7 +229,7 @@ impl<'a> Packer<'a> {
                 }
                 self.note(&lines)?;
             }
-            Done::Block { of, offset, length, bytes, crc } => {
+            Done::Piece { of, offset, length, bytes, crc } => {
                 if offset == 0 {
                     let member = of.item.packed(of.method);
                     let mut header = Vec::new();
@@ -288,7 +288,7 @@ impl<'a> Packer<'a> {
         let start = self.out.size();
         let empty = self.terms.cell.spool().map_err(Failure::machine(WHAT))?;
         let central = std::mem::replace(&mut self.central, empty).finish().map_err(Failure::machine(WHAT))?;
-        let (mut buffer, mut at) = (vec![0; BLOCK as usize], 0);
+        let (mut buffer, mut at) = (vec![0; PIECE as usize], 0);
         loop {
             let n = central.read_at(at, &mut buffer).map_err(broken_spool)?;
             if n == 0 {
@@ -323,7 +323,7 @@ impl Planner<'_> {
             match (self.next)()? {
                 Some(item) if item.size() > WHOLE => {
                     self.flush();
-                    self.blocks(item)?;
+                    self.pieces(item)?;
                 }
                 Some(item) => {
                     self.bytes += item.size();
@@ -348,8 +348,8 @@ impl Planner<'_> {
         self.bytes = 0;
     }
 
-    /// Cuts a large member into blocks. Whether it is compressed is told by a sample from its middle.
-    fn blocks(&mut self, item: Item) -> Result<(), Failure> {
+    /// Cuts a large member into pieces. Whether it is compressed is told by a sample from its middle.
+    fn pieces(&mut self, item: Item) -> Result<(), Failure> {
         let size = item.size();
         let source = Reader::new(self.terms.cell).open(&item)?;
         let mut sample = vec![0; SAMPLE];
@@ -359,8 +359,8 @@ impl Planner<'_> {
         let of = Arc::new(Large { item, source, method });
         let mut offset = 0;
         while offset < size {
-            let length = BLOCK.min(size - offset);
-            self.ready.push_back(Task::Block { of: of.clone(), offset, length });
+            let length = PIECE.min(size - offset);
+            self.ready.push_back(Task::Piece { of: of.clone(), offset, length });
             offset += length;
         }
         Ok(())
@@ -475,7 +475,7 @@ fn work(terms: &Terms<'_>, waiting: &Mutex<Receiver<(u64, Task)>>, outcomes: &Se
         let Ok((number, task)) = next else { return };
         let done = match task {
             Task::Members(items) => members(&items, &mut compressor, &mut reader, &mut buffer),
-            Task::Block { of, offset, length } => block(terms, of, offset, length, &mut buffer),
+            Task::Piece { of, offset, length } => piece(of, offset, length, &mut compressor, &mut buffer),
         };
         if outcomes.send((number, done)).is_err() {
             return;
@@ -508,20 +508,24 @@ fn members(
     Ok(Done::Members { bytes, members, lines })
 }
 
-fn block(terms: &Terms<'_>, of: Arc<Large>, offset: u64, length: u64, buffer: &mut Vec<u8>) -> Result<Done, Failure> {
-    let before = if of.method == Method::Stored { 0 } else { offset.min(DICTIONARY as u64) };
-    buffer.resize((before + length) as usize, 0);
-    of.source.read(&of.item, offset - before, buffer)?;
-    let (dictionary, content) = buffer.split_at(before as usize);
+fn piece(
+    of: Arc<Large>,
+    offset: u64,
+    length: u64,
+    compressor: &mut Compressor,
+    buffer: &mut Vec<u8>,
+) -> Result<Done, Failure> {
+    buffer.resize(length as usize, 0);
+    of.source.read(&of.item, offset, buffer)?;
     let mut crc = crc32fast::Hasher::new();
-    crc.update(content);
+    crc.update(buffer);
     let mut bytes = Vec::new();
     if of.method == Method::Stored {
-        bytes.extend_from_slice(content);
+        bytes.extend_from_slice(buffer);
     } else {
         let last = offset + length == of.item.size();
-        // What makes blocks is not as good at its lowest level as what packs whole members.
-        deflate::block(dictionary, content, last, terms.level + 1, &mut bytes).map_err(broken_spool)?;
+        let joined = compressor.piece(buffer, last, &mut bytes);
+        joined.map_err(|e| Failure::machine(WHAT)(Error::Inconsistent(format!("{}: {e}", of.item.name))))?;
     }
-    Ok(Done::Block { of, offset, length, bytes, crc })
+    Ok(Done::Piece { of, offset, length, bytes, crc })
 }
