@@ -54,6 +54,7 @@ pub fn run() -> ExitCode {
         Verb::Token(verb) => log::quietly(&args.log).and_then(|()| token::run(verb, &printer)),
         Verb::Acl(verb) => log::quietly(&args.log).and_then(|()| acl::run(verb, &printer)),
     };
+    log::end();
     result
         .unwrap_or_else(|e| {
             printer.say(&format!("error: {e}"));

@@ -3,6 +3,7 @@
 mod cell_gate;
 mod connection;
 mod framing;
+mod lane;
 pub mod listen;
 mod middleware;
 mod patience;

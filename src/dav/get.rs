@@ -18,13 +18,13 @@ use super::xml::tagged;
 use crate::storage::cell::Content;
 use crate::storage::database::cell_box::Lookup;
 use crate::storage::database::{Kind, View};
-use crate::storage::known::KnownFile;
+use crate::storage::known::Known;
 use crate::storage::{Cell, Error};
 use crate::web::authority::Access;
 use crate::web::conditional::{Conditions, Current, Verdict, range_counts};
 use crate::web::file_body::{Now, ReadAt};
 use crate::web::problem::{Code, Problem};
-use crate::web::recallable::Recallable;
+use crate::web::recallable::{Recallable, What};
 use crate::web::representation::Representation;
 use crate::web::{Body, Response, response};
 
@@ -69,7 +69,7 @@ pub(super) fn get_now(request: &DavRequest) -> Option<Response> {
 }
 
 /// The file that was opened, and until when the caller stands, if both can be known again.
-fn known(cell: &Cell, access: &Access, content: &Content) -> Option<(KnownFile, Instant)> {
+fn known(cell: &Cell, access: &Access, content: &Content) -> Option<(Known, Instant)> {
     let time = access.stands_for()?;
     Some((cell.know(content)?, Instant::now() + time))
 }
@@ -78,18 +78,18 @@ fn known(cell: &Cell, access: &Access, content: &Content) -> Option<(KnownFile, 
 fn recallable<R: ReadAt + Unpin>(
     request: &DavRequest,
     content: Content,
-    known: Option<(KnownFile, Instant)>,
+    known: Option<(Known, Instant)>,
     reader: impl FnOnce(File) -> R,
 ) -> Result<Response, Problem> {
     let (etag, modified_ms) = (content.resource.etag().to_string(), content.resource.mtime_ms);
     let mut response = file(request, content, reader)?;
-    if let Some((file, until)) = known.filter(|_| request.method == Method::GET) {
+    if let Some((known, until)) = known.filter(|_| request.method == Method::GET) {
         let content = match response.body() {
             Body::Bytes(bytes) if response.status() == StatusCode::OK => Some(bytes.clone()),
             _ => None,
         };
         let ranges = range_counts(&request.headers, &etag, Some(modified_ms));
-        response.extensions_mut().insert(Arc::new(Recallable { file, content, ranges, until }));
+        response.extensions_mut().insert(Arc::new(Recallable { known, what: What::File { content, ranges }, until }));
     }
     Ok(response)
 }

@@ -2,6 +2,9 @@
 //!
 //! Without `Depth` it means infinity, which collections serve only where the unit's configuration says so.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use bytes::Bytes;
 
 use self::listing::Listing;
@@ -17,6 +20,7 @@ use crate::storage::database::cell_box::Lookup;
 use crate::web::Response;
 use crate::web::auth::AccessContext;
 use crate::web::problem::{Code, Problem};
+use crate::web::recallable::{Recallable, What};
 use crate::web::request_body::RequestBody;
 
 pub(super) mod listing;
@@ -62,13 +66,26 @@ fn at_once(request: &DavRequest, body: &Bytes) -> Option<Response> {
     let access = request.access_in(&cell).ok()?;
     let wanted = if body.is_empty() { Wanted::everything() } else { Wanted::of(&xml::document(body).ok()?).ok()? };
     let members = (depth > 0).then_some(FEW);
-    cell.clone().glance(box_name, path, members, |view, lookup| {
+    cell.clone().glance(box_name, path, members, |view, lookup, moment| {
         access.permit(view, lookup, request.method.as_str()).ok()?;
         let subject = request.subject(cell, lookup.cell_box.clone(), access);
         let mut answer = ShortAnswer::default();
-        let known = if depth > 0 { subject.cell.known_members(view, lookup.nearest()).ok()? } else { None };
-        Listing::new(view, &subject, lookup, &wanted).ok()?.knowing(known).write(&mut answer, depth).ok()?;
-        Some(answer.about(lookup.nearest()))
+        let members = if depth > 0 { subject.cell.known_members(view, lookup.nearest()).ok()? } else { None };
+        // Of what is listed once it would not pay.
+        let again = members.is_some();
+        let listing = Listing::new(view, &subject, lookup, &wanted).ok()?.knowing(members);
+        let lasts = listing.lasts();
+        listing.write(&mut answer, depth).ok()?;
+        let mut response = answer.about(lookup.nearest());
+        if again
+            && lasts
+            && let Some(time) = subject.access.stands_for()
+            && let Some(known) = subject.cell.know_rows(lookup, moment)
+        {
+            let recallable = Recallable { known, what: What::Document, until: Instant::now() + time };
+            response.extensions_mut().insert(Arc::new(recallable));
+        }
+        Some(response)
     })
 }
 

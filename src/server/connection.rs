@@ -26,6 +26,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
 use super::App;
+use super::lane::Lanes;
 use super::middleware::{self, Answer, Logged};
 use super::patience::{Found, Limits, Patience};
 use super::recall::{self, Recall};
@@ -55,6 +56,9 @@ const LINGER_SILENCE: Duration = Duration::from_secs(3);
 /// As the first silence, where the server ends and the client probably has nothing more to say.
 const GRACE: Duration = Duration::from_millis(20);
 
+/// How long nothing is asked before a connection leaves its lane.
+const RIDE: Duration = Duration::from_millis(250);
+
 /// What all connections share.
 pub(super) struct Shared {
     pub(super) app: Arc<App>,
@@ -63,6 +67,7 @@ pub(super) struct Shared {
     pub(super) head_size: usize,
     pub(super) crowd: Crowd,
     pub(super) recall: Arc<Recall>,
+    pub(super) lanes: Lanes,
 }
 
 /// How a connection that waits for room asks for that of an idle one.
@@ -128,6 +133,8 @@ enum Ended {
     Dropped,
     /// Not at all: nothing is asked for a while, and a connection of HTTP/1 can do without its buffers until something is.
     Idle,
+    /// Not at all: what a connection of HTTP/1 asks for can be answered elsewhere.
+    Steady,
 }
 
 struct Speaker {
@@ -195,15 +202,42 @@ impl Speaker {
             if wire.is_sending() && matches!(ended, Ended::Spoken(Ok(()))) {
                 self.drive(&mut Last(&mut wire), Some(&notes)).await;
             }
-            if !matches!(ended, Ended::Idle) {
-                self.part(wire.into_inner(), ended, &notes).await;
-                return;
-            }
-            if !self.doze(wire.stream()).await {
-                linger(wire.into_inner(), GRACE).await;
-                return;
+            match ended {
+                Ended::Idle if self.doze(wire.stream()).await => {}
+                Ended::Idle => return linger(wire.into_inner(), GRACE).await,
+                Ended::Steady => {
+                    if !Box::pin(self.ride(&mut wire)).await {
+                        return;
+                    }
+                }
+                ended => return self.part(wire.into_inner(), ended, &notes).await,
             }
         }
+    }
+
+    /// Lets a lane answer until it cannot, or until nothing is asked for a moment; false if the connection has broken.
+    async fn ride<S: AsyncRead + AsyncWrite + Plain + Unpin>(&mut self, wire: &mut Wire<Opened<S>>) -> bool {
+        let Some(socket) = wire.stream().plain_mut() else { return true };
+        let Some(Ok(stream)) = socket.lend() else { return false };
+        let entered = self.shared.lanes.enter(stream, self.peer.ip().to_canonical(), Arc::clone(&self.pulse));
+        let ride = match entered {
+            Ok(ride) => ride,
+            Err(stream) => return socket.take_back(stream).is_ok(),
+        };
+        tracing::debug!(peer = %self.peer, "a connection enters a lane");
+        loop {
+            tokio::select! {
+                () = ride.over() => break,
+                _ = self.closing.wait_for(|closing| *closing) => break,
+                () = sleep(RIDE) => {
+                    if self.pulse.rest() >= RIDE {
+                        break;
+                    }
+                }
+            }
+        }
+        let (stream, left) = ride.leave();
+        socket.take_back(stream).is_ok() && wire.go_on(left)
     }
 
     /// Waits for the next request with as little memory as possible; false when the connection is to end.
@@ -227,7 +261,7 @@ impl Speaker {
             (Ended::Spoken(Ok(())), None) if self.patience.is_asked_to_end() => linger(stream, GRACE).await,
             (Ended::Spoken(Ok(())), None) => self.linger(stream).await,
             (Ended::Spoken(Err(e)), None) => tracing::debug!(peer = %self.peer, error = %e, "a connection broke"),
-            (Ended::SlowHead | Ended::Dropped | Ended::Idle, None) => {}
+            (Ended::SlowHead | Ended::Dropped | Ended::Idle | Ended::Steady, None) => {}
         }
     }
 
@@ -263,7 +297,11 @@ impl Speaker {
             let head_began = || notes.and_then(Notes::head_began);
             tokio::select! {
                 biased;
-                spoken = poll_fn(|cx| connection.poll_speak(cx)) => return Ended::Spoken(spoken),
+                ended = poll_fn(|cx| match connection.poll_speak(cx) {
+                    Poll::Ready(spoken) => Poll::Ready(Ended::Spoken(spoken)),
+                    Poll::Pending if notes.is_some_and(Notes::take_steady) => Poll::Ready(Ended::Steady),
+                    Poll::Pending => Poll::Pending,
+                }) => return ended,
                 _ = self.closing.wait_for(|closing| *closing), if !patience.is_asked_to_end() => {
                     patience.ask_to_end();
                     connection.end();
@@ -434,7 +472,7 @@ fn keep(recall: &Recall, peer: IpAddr, head: &[u8], notes: Option<&Notes>, mut a
     let Some(what) = answer.extensions_mut().remove::<Arc<Recallable>>() else { return answer };
     let (parts, mut body) = answer.into_parts();
     if let Some(line) = body.line() {
-        recall.keep(peer, head, &parts, what, line.path());
+        recall.keep(peer, head, &parts, body.bytes(), what, line);
     }
     let again = notes.filter(|notes| body.is_stream() && notes.sends_files());
     if let Some(notes) = again

@@ -4,7 +4,9 @@
 //! backlog of the system until one ends. Those that live are never disturbed.
 
 use std::io;
+use std::num::NonZero;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
@@ -13,6 +15,7 @@ use tokio::time::Instant;
 
 use super::App;
 use super::connection::{self, Crowd, Shared};
+use super::lane::Lanes;
 use super::patience::Limits;
 use super::shutdown::Signals;
 use super::tls::Tls;
@@ -62,12 +65,14 @@ pub async fn serve(
     signals: &mut Signals,
 ) -> Ended {
     let (closing, _) = watch::channel(false);
+    let recall = Arc::default();
     let shared = Arc::new(Shared {
+        lanes: Lanes::new(available_parallelism().map_or(1, NonZero::get), &recall),
+        recall,
         tls: tls.as_ref().map(Tls::acceptor),
         limits: Limits::of(&app.config.connections),
         head_size: app.config.connections.head_size.0 as usize,
         crowd: Crowd::default(),
-        recall: Arc::default(),
         app,
     });
     if let Some(tls) = tls {

@@ -87,8 +87,7 @@ impl Patience {
 
     /// How long nothing may be asked from now on.
     pub(super) fn idle_left(&self) -> Duration {
-        let idle = Duration::from_millis(self.pulse.now().saturating_sub(self.pulse.ended()));
-        self.limits.idle.saturating_sub(idle)
+        self.limits.idle.saturating_sub(self.pulse.rest())
     }
 
     /// Says that bytes from the client are a sign of life, whatever they are.

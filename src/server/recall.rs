@@ -1,8 +1,8 @@
 //! Answers that are given again without asking anybody: the same request, byte for byte, for a file of which neither the rows nor
-//! the content have changed since it was last answered.
+//! the content have changed since it was last answered, or for a listing of rows that have not.
 //!
-//! A GET that was answered on the usual way may leave a [`Recallable`] behind; it is kept under the bytes of its head, without a
-//! `Range`, and the client's address. What decides the answer is then either in those bytes, or is asked of the file again:
+//! A GET or PROPFIND that was answered on the usual way may leave a [`Recallable`] behind; it is kept under the bytes of the
+//! request, a GET's without a `Range`, and the client's address. What decides the answer is then either in those bytes, or is asked of the file again:
 //! whether it and its cell are as they were (`storage/known.rs`). A caller whose word does not last is kept for as long as it
 //! does. Heads hold secrets: they are compared whole, found under a hash with a key of this process, and forgotten with the
 //! place they take.
@@ -17,34 +17,51 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE};
-use http::{HeaderMap, StatusCode, Version};
+use http::{HeaderMap, Method, StatusCode, Version};
 
+use super::middleware::Line;
 use crate::base::clock;
+use crate::storage::known::Moment;
 use crate::web::range::Span;
-use crate::web::recallable::Recallable;
+use crate::web::recallable::{Recallable, What};
 
 /// How many answers are kept; each has one place.
 const PLACES: usize = 4096;
 
-/// Longer heads are not kept, in bytes.
-const LONGEST_HEAD: usize = 2048;
+/// Longer requests are not kept, in bytes.
+const LONGEST_REQUEST: usize = 2048;
 
-/// Longer contents are read anew each time, and so is everything once this many bytes are kept.
+/// Longer contents of files are read anew each time, and longer documents are not kept.
 const LONGEST_CONTENT: usize = 16 * 1024;
+const LONGEST_DOCUMENT: usize = 128 * 1024;
+
+/// How many bytes of both are kept in all, and how many places are emptied at a time to make room.
 const CONTENTS: usize = 16 * 1024 * 1024;
+const FORGOTTEN: usize = 256;
 
 /// How long `Wed, 01 May 2024 10:20:30 GMT` is.
 const DATE: usize = 29;
 
-/// Headers with which an answer is not kept: what they ask for may change by itself, or is no plain GET.
-const NOT_WITH: [&str; 7] =
-    ["content-length", "expect", "http2-settings", "if", "transfer-encoding", "upgrade", "x-personium-requestkey"];
+/// Headers with which an answer is not kept: what they ask for may change by itself.
+const NOT_WITH: [&str; 6] =
+    ["expect", "http2-settings", "if", "transfer-encoding", "upgrade", "x-personium-requestkey"];
 
 /// Whether the answer to a request may be kept, as far as its head tells.
 pub(super) fn may_be_kept<B>(request: &http::Request<B>) -> bool {
     let headers = request.headers();
     let stays = headers.get(CONNECTION).is_none_or(|value| value.as_bytes().eq_ignore_ascii_case(b"keep-alive"));
-    stays && request.version() == Version::HTTP_11 && NOT_WITH.iter().all(|name| !headers.contains_key(*name))
+    let body_counts = request.method() != Method::GET || !headers.contains_key(CONTENT_LENGTH);
+    let alike = NOT_WITH.iter().all(|name| !headers.contains_key(*name));
+    stays && body_counts && alike && request.version() == Version::HTTP_11
+}
+
+/// Whether the bytes of one request are of a kind that may be kept.
+pub(super) fn may_be_asked(request: &[u8]) -> bool {
+    request.len() <= LONGEST_REQUEST && (is_get(request) || request.starts_with(b"PROPFIND "))
+}
+
+fn is_get(request: &[u8]) -> bool {
+    request.starts_with(b"GET ")
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -58,6 +75,8 @@ pub(super) struct Recall {
     hash: RandomState,
     /// Bytes of content that are kept.
     contents: Arc<AtomicUsize>,
+    /// Which place makes room next.
+    next: AtomicUsize,
     /// The second that was last written as a date.
     date: Mutex<(i64, [u8; DATE])>,
 }
@@ -66,14 +85,20 @@ pub(super) struct Recall {
 #[derive(Debug)]
 struct Kept {
     peer: IpAddr,
-    /// The request without its `Range`.
-    head: Vec<u8>,
+    /// The request; that of a file without its `Range`.
+    request: Vec<u8>,
+    /// Of the whole.
+    status: StatusCode,
     /// The lines of the answer that are the same each time.
     lines: Vec<u8>,
     what: Arc<Recallable>,
     content: Option<Bytes>,
     contents: Arc<AtomicUsize>,
-    /// As the log has it.
+    /// Of the whole, in bytes.
+    size: u64,
+    ranges: bool,
+    /// As the log has them.
+    method: Method,
     path: String,
 }
 
@@ -83,12 +108,48 @@ impl Drop for Kept {
     }
 }
 
+impl Kept {
+    /// Whether this is that request of that peer.
+    fn is_of(&self, peer: IpAddr, head: [&[u8]; 2]) -> bool {
+        self.peer == peer
+            && self.request.len() == head[0].len() + head[1].len()
+            && self.request.starts_with(head[0])
+            && self.request.ends_with(head[1])
+    }
+}
+
+/// What a connection was answered last, and the file that it came from.
+#[derive(Debug)]
+pub(super) struct Latest {
+    kept: Arc<Kept>,
+    file: Option<Arc<File>>,
+}
+
+impl Latest {
+    /// The bytes of an answer, if neither rows nor file have changed.
+    fn source(&mut self, moment: Moment, span: Option<Span>, files: bool) -> Option<Source> {
+        let file = &self.kept.what.known;
+        let (first, length) = span.map_or((0, self.kept.size), |span| (span.first, span.length()));
+        if let Some(content) = &self.kept.content {
+            let bytes = || content.slice(first as usize..(first + length) as usize);
+            return file.is_current(moment).then(|| Source::Bytes(bytes()));
+        }
+        if !files || length == 0 {
+            return None;
+        }
+        if !(self.file.is_some() && file.is_current(moment)) {
+            self.file = Some(Arc::new(file.open()?));
+        }
+        Some(Source::File(self.file.clone()?, Span { first, last: first + length - 1 }))
+    }
+}
+
 /// Where the bytes of an answer come from.
 #[derive(Debug)]
 pub(super) enum Source {
     Bytes(Bytes),
     /// These bytes of a file.
-    File(File, Span),
+    File(Arc<File>, Span),
 }
 
 /// An answer that can be given again now.
@@ -108,12 +169,22 @@ impl Recalled {
     pub(super) fn path(&self) -> &str {
         &self.kept.path
     }
+
+    /// Of the log, which begins now.
+    pub(super) fn line(&self) -> Line {
+        Line::again(&self.kept.method, &self.kept.path)
+    }
 }
 
 impl Default for Recall {
     fn default() -> Self {
-        let places = std::iter::repeat_with(Mutex::default).take(PLACES).collect();
-        Self { places, hash: RandomState::new(), contents: Arc::default(), date: Mutex::new((-1, [b' '; DATE])) }
+        Self {
+            places: std::iter::repeat_with(Mutex::default).take(PLACES).collect(),
+            hash: RandomState::new(),
+            contents: Arc::default(),
+            next: AtomicUsize::new(0),
+            date: Mutex::new((-1, [b' '; DATE])),
+        }
     }
 }
 
@@ -130,97 +201,144 @@ impl Recall {
         &self.places[hasher.finish() as usize % PLACES]
     }
 
-    /// Keeps an answer under the head of its request, whole and as it came, of which [`may_be_kept`] was asked.
+    /// Keeps an answer under its request, as it came, of which [`may_be_kept`] and [`may_be_asked`] were asked. `body`: the whole of a
+    /// document.
     pub(super) fn keep(
         &self,
         peer: IpAddr,
-        head: &[u8],
+        request: &[u8],
         parts: &http::response::Parts,
+        body: Option<&Bytes>,
         what: Arc<Recallable>,
-        path: &str,
+        line: &Line,
     ) {
-        let plain = [CONNECTION, CONTENT_ENCODING].iter().all(|name| !parts.headers.contains_key(name));
-        let whole = match parts.status {
-            StatusCode::OK => true,
-            StatusCode::PARTIAL_CONTENT => parts.headers.contains_key(CONTENT_RANGE),
-            _ => false,
-        };
-        let Some((head, _)) = without_range(head).filter(|_| plain && whole) else { return };
-        let length = head[0].len() + head[1].len();
-        if length > LONGEST_HEAD {
+        if parts.headers.contains_key(CONNECTION) {
             return;
         }
-        let content = what.content.clone().filter(|content| {
-            content.len() <= LONGEST_CONTENT && self.contents.load(Relaxed) + content.len() <= CONTENTS
-        });
+        let (request, content, size, ranges) = match &what.what {
+            What::Document => {
+                let Some(body) = body.filter(|body| body.len() <= LONGEST_DOCUMENT && self.has_room(body.len())) else {
+                    return;
+                };
+                ([request, &[]], Some(body.clone()), body.len() as u64, false)
+            }
+            What::File { content, ranges } => {
+                let whole = match parts.status {
+                    StatusCode::OK => true,
+                    StatusCode::PARTIAL_CONTENT => parts.headers.contains_key(CONTENT_RANGE),
+                    _ => false,
+                };
+                let plain = whole && !parts.headers.contains_key(CONTENT_ENCODING);
+                let Some((request, _)) = without_range(request).filter(|_| plain) else { return };
+                let fits = |content: &&Bytes| content.len() <= LONGEST_CONTENT && self.has_room(content.len());
+                (request, content.as_ref().filter(fits).cloned(), what.known.size(), *ranges)
+            }
+        };
         self.contents.fetch_add(content.as_ref().map_or(0, Bytes::len), Relaxed);
+        let is_document = matches!(what.what, What::Document);
         let kept = Kept {
             peer,
-            head: head.concat(),
+            request: request.concat(),
+            status: if is_document { parts.status } else { StatusCode::OK },
             lines: lines(&parts.headers),
             what,
             content,
             contents: Arc::clone(&self.contents),
-            path: path.to_owned(),
+            size,
+            ranges,
+            method: line.method().clone(),
+            path: line.path().to_owned(),
         };
-        let before = locked(self.place(peer, head)).replace(Arc::new(kept));
+        let before = locked(self.place(peer, request)).replace(Arc::new(kept));
         drop(before);
+    }
+
+    /// Whether so many bytes more may be kept. Where they may not, some others are forgotten.
+    fn has_room(&self, bytes: usize) -> bool {
+        let fits = || self.contents.load(Relaxed) + bytes <= CONTENTS;
+        for _ in 0..FORGOTTEN {
+            if fits() {
+                return true;
+            }
+            let before = locked(&self.places[self.next.fetch_add(1, Relaxed) % PLACES]).take();
+            drop(before);
+        }
+        fits()
     }
 
     /// The answer to a request with this head, if it can be given again. `files`: whether it may come out of a file.
     pub(super) fn find(&self, peer: IpAddr, head: &[u8], files: bool) -> Option<Recalled> {
-        if !head.starts_with(b"GET ") {
+        self.find_after(Moment::next(), peer, head, files, &mut None)
+    }
+
+    /// As [`Self::find`], for a request that had begun to come before a moment, on a connection with a latest answer.
+    pub(super) fn find_after(
+        &self,
+        moment: Moment,
+        peer: IpAddr,
+        head: &[u8],
+        files: bool,
+        latest: &mut Option<Latest>,
+    ) -> Option<Recalled> {
+        if !may_be_asked(head) {
             return None;
         }
-        let (head, range) = without_range(head)?;
-        let place = self.place(peer, head);
-        let kept = locked(place).clone()?;
-        let same = kept.peer == peer
-            && kept.head.len() == head[0].len() + head[1].len()
-            && kept.head.starts_with(head[0])
-            && kept.head.ends_with(head[1]);
-        if !same || Instant::now() >= kept.what.until {
-            return None;
-        }
-        let size = kept.what.file.size();
-        let span = match range.filter(|_| kept.what.ranges) {
-            Some(range) => Some(simple_span(range, size)?),
-            None => None,
-        };
-        let (first, length) = span.map_or((0, size), |span| (span.first, span.length()));
-        let source = match &kept.content {
-            Some(content) if kept.what.file.is_current() => {
-                Source::Bytes(content.slice(first as usize..(first + length) as usize))
-            }
-            None if files && length > 0 => {
-                Source::File(kept.what.file.open()?, Span { first, last: first + length - 1 })
-            }
-            _ => {
-                locked(place).take_if(|other| Arc::ptr_eq(other, &kept));
+        let (head, range) = if is_get(head) { without_range(head)? } else { ([head, &[]], None) };
+        loop {
+            let known = match latest {
+                Some(known) if known.kept.is_of(peer, head) => known,
+                _ => {
+                    let kept = locked(self.place(peer, head)).clone().filter(|kept| kept.is_of(peer, head))?;
+                    latest.insert(Latest { kept, file: None })
+                }
+            };
+            if Instant::now() >= known.kept.what.until {
                 return None;
             }
-        };
-        let status = if span.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
-        Some(Recalled { kept, status, source, length, span })
+            let size = known.kept.size;
+            let span = match range.filter(|_| known.kept.ranges) {
+                Some(range) => Some(simple_span(range, size)?),
+                None => None,
+            };
+            if let Some(source) = known.source(moment, span, files) {
+                let status = if span.is_some() { StatusCode::PARTIAL_CONTENT } else { known.kept.status };
+                let length = span.map_or(size, Span::length);
+                return Some(Recalled { kept: Arc::clone(&known.kept), status, source, length, span });
+            }
+            let stale = latest.take()?.kept;
+            let mut place = locked(self.place(peer, head));
+            if place.take_if(|other| Arc::ptr_eq(other, &stale)).is_some() || place.is_none() {
+                return None;
+            }
+            // Another connection has kept a newer one.
+        }
     }
 
     /// Writes the head of an answer.
     pub(super) fn write_head(&self, recalled: &Recalled, head: &mut Vec<u8>) {
-        use std::io::Write as _;
-        let size = recalled.kept.what.file.size();
-        let status: &[u8] = match recalled.span {
-            None => b"HTTP/1.1 200 OK\r\n",
-            Some(_) => b"HTTP/1.1 206 Partial Content\r\n",
+        let mut digits = itoa::Buffer::new();
+        let mut number = |head: &mut Vec<u8>, number: u64| head.extend_from_slice(digits.format(number).as_bytes());
+        let size = recalled.kept.size;
+        let status: &[u8] = match recalled.status {
+            StatusCode::PARTIAL_CONTENT => b"HTTP/1.1 206 Partial Content\r\n",
+            StatusCode::MULTI_STATUS => b"HTTP/1.1 207 Multi-Status\r\n",
+            _ => b"HTTP/1.1 200 OK\r\n",
         };
         head.clear();
         head.extend_from_slice(status);
         head.extend_from_slice(&recalled.kept.lines);
-        let written = match recalled.span {
-            Some(Span { first, last }) => write!(head, "content-range: bytes {first}-{last}/{size}\r\n"),
-            None => Ok(()),
-        };
-        let written = written.and_then(|()| write!(head, "content-length: {}\r\ndate: ", recalled.length));
-        debug_assert!(written.is_ok(), "a vector takes everything");
+        if let Some(Span { first, last }) = recalled.span {
+            head.extend_from_slice(b"content-range: bytes ");
+            number(head, first);
+            head.push(b'-');
+            number(head, last);
+            head.push(b'/');
+            number(head, size);
+            head.extend_from_slice(b"\r\n");
+        }
+        head.extend_from_slice(b"content-length: ");
+        number(head, recalled.length);
+        head.extend_from_slice(b"\r\ndate: ");
         head.extend_from_slice(&self.date_now());
         head.extend_from_slice(b"\r\n\r\n");
     }

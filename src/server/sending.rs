@@ -3,7 +3,8 @@
 
 use std::fs::File;
 use std::future::Future as _;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write as _};
+use std::net::TcpStream;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -68,7 +69,7 @@ impl Sending {
             Source::Bytes(bytes) => Rest::Bytes(bytes),
             Source::File(file, span) => {
                 let (at, left) = (span.first, span.length());
-                Rest::File { file: Arc::new(file), at, left, there: at, fetching: None }
+                Rest::File { file, at, left, there: at, fetching: None }
             }
         };
         Self { recalled, line, head: 0, rest, sent: 0, exchange }
@@ -114,17 +115,14 @@ impl Sending {
                         ready!(Pin::new(stream).poll_write_vectored(cx, &[IoSlice::new(head), IoSlice::new(bytes)]))?
                     }
                 };
-                let of_head = sent.min(head.len());
-                self.head += of_head;
-                bytes.advance(sent - of_head);
-                self.sent += (sent - of_head) as u64;
+                self.note(sent, head.len());
                 Poll::Ready(Ok(sent))
             }
             Rest::File { file, at, left, there, fetching } => {
                 if !head.is_empty() {
                     // Not held back until the file follows: pages behind bytes in one packet cost the kernel half as much again.
                     let sent = ready!(Pin::new(stream).poll_write(cx, head))?;
-                    self.head += sent;
+                    self.note(sent, head.len());
                     return Poll::Ready(Ok(sent));
                 }
                 let Some(socket) = stream.plain() else {
@@ -136,12 +134,51 @@ impl Sending {
                     *there = *at + piece;
                 }
                 let sent = ready!(socket.poll_send_file(cx, file, *at, piece as usize))?;
-                *at += sent as u64;
-                *left -= sent as u64;
-                self.sent += sent as u64;
+                self.note(sent, 0);
                 Poll::Ready(Ok(sent))
             }
         }
+    }
+
+    /// Counts bytes that the socket has taken. `head`: how much of the head was left before.
+    fn note(&mut self, sent: usize, head: usize) {
+        let of_head = sent.min(head);
+        let of_body = sent - of_head;
+        self.head += of_head;
+        self.sent += of_body as u64;
+        match &mut self.rest {
+            Rest::Bytes(bytes) => bytes.advance(of_body),
+            Rest::File { at, left, .. } => {
+                *at += of_body as u64;
+                *left -= of_body as u64;
+            }
+        }
+    }
+
+    /// Sends what can be sent without waiting for anything; tells whether that was all. What is long takes its turns on the other way.
+    pub(super) fn send_now(&mut self, mut socket: &TcpStream, head: &[u8]) -> io::Result<bool> {
+        while self.head < head.len() || !self.rest.is_empty() {
+            let head = &head[self.head..];
+            let sent = match &self.rest {
+                Rest::Bytes(bytes) => socket.write_vectored(&[IoSlice::new(head), IoSlice::new(bytes)]),
+                Rest::File { .. } if !head.is_empty() => socket.write(head),
+                Rest::File { file, at, left, .. } if *left <= PIECE && known::is_at_hand(file, *at, *left) => {
+                    known::send(file, socket, *at, *left as usize)
+                }
+                Rest::File { .. } => return Ok(false),
+            };
+            match sent {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(sent) => {
+                    self.exchange.pulse().wrote(sent);
+                    self.note(sent, head.len());
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(true)
     }
 }
 

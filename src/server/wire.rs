@@ -21,8 +21,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::framing::{Framing, Marked};
-use super::middleware::Line;
-use super::recall::Recall;
+use super::lane::Left;
+use super::recall::{self, Recall};
 use super::sending::Sending;
 use super::taking::{Taken, Taking, Template};
 use crate::web::pulse::{Exchange, Pulse};
@@ -30,13 +30,32 @@ use crate::web::pulse::{Exchange, Pulse};
 /// A socket that notes signs of life.
 #[derive(Debug)]
 pub(super) struct Paced {
-    stream: TcpStream,
+    /// None while a lane has it.
+    stream: Option<TcpStream>,
     pulse: Arc<Pulse>,
 }
 
 impl Paced {
     pub(super) fn new(stream: TcpStream, pulse: Arc<Pulse>) -> Self {
-        Self { stream, pulse }
+        Self { stream: Some(stream), pulse }
+    }
+
+    /// Takes the socket out of the runtime. Until it is given back nothing may be read or written.
+    pub(super) fn lend(&mut self) -> Option<io::Result<std::net::TcpStream>> {
+        self.stream.take().map(TcpStream::into_std)
+    }
+
+    pub(super) fn take_back(&mut self, stream: std::net::TcpStream) -> io::Result<()> {
+        self.stream = Some(TcpStream::from_std(stream)?);
+        Ok(())
+    }
+
+    fn socket(&self) -> &TcpStream {
+        self.stream.as_ref().expect("invariant: a connection waits while a lane has its socket")
+    }
+
+    fn pinned(&mut self) -> Pin<&mut TcpStream> {
+        Pin::new(self.stream.as_mut().expect("invariant: a connection waits while a lane has its socket"))
     }
 
     fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -55,10 +74,10 @@ impl Paced {
         send: impl Fn(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            if self.stream.poll_write_ready(cx)?.is_pending() {
+            if self.socket().poll_write_ready(cx)?.is_pending() {
                 return self.note(Poll::Pending);
             }
-            match self.stream.try_io(Interest::WRITABLE, || send(self.stream.as_fd())) {
+            match self.socket().try_io(Interest::WRITABLE, || send(self.socket().as_fd())) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 sent => return self.note(Poll::Ready(sent)),
             }
@@ -69,10 +88,16 @@ impl Paced {
 /// A stream that may be a socket with nothing between.
 pub(super) trait Plain {
     fn plain(&self) -> Option<&Paced>;
+
+    fn plain_mut(&mut self) -> Option<&mut Paced>;
 }
 
 impl Plain for Paced {
     fn plain(&self) -> Option<&Paced> {
+        Some(self)
+    }
+
+    fn plain_mut(&mut self) -> Option<&mut Paced> {
         Some(self)
     }
 }
@@ -81,18 +106,26 @@ impl Plain for TlsStream<Paced> {
     fn plain(&self) -> Option<&Paced> {
         None
     }
+
+    fn plain_mut(&mut self) -> Option<&mut Paced> {
+        None
+    }
 }
 
 impl<S: Plain> Plain for Opened<S> {
     fn plain(&self) -> Option<&Paced> {
         self.stream.plain()
     }
+
+    fn plain_mut(&mut self) -> Option<&mut Paced> {
+        self.stream.plain_mut()
+    }
 }
 
 impl AsyncRead for Paced {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let read = self.pinned().poll_read(cx, buffer);
         if buffer.filled().len() > before {
             self.pulse.hear();
         }
@@ -102,7 +135,7 @@ impl AsyncRead for Paced {
 
 impl AsyncWrite for Paced {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let written = self.pinned().poll_write(cx, bytes);
         self.note(written)
     }
 
@@ -111,7 +144,7 @@ impl AsyncWrite for Paced {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let written = self.pinned().poll_write_vectored(cx, slices);
         self.note(written)
     }
 
@@ -120,11 +153,11 @@ impl AsyncWrite for Paced {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.pinned().poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.pinned().poll_shutdown(cx)
     }
 }
 
@@ -165,6 +198,11 @@ impl<S: AsyncRead + Unpin> Opened<S> {
     /// Waits for bytes without a buffer for them; false at the end of the stream.
     pub(super) async fn wake(&mut self) -> io::Result<bool> {
         Ok(self.begin < self.first.len() || self.read_more().await? > 0)
+    }
+
+    /// Makes what was read elsewhere come first. Nothing may be there yet.
+    fn put_first(&mut self, read: Vec<u8>) {
+        (self.first, self.begin) = (read, 0);
     }
 
     async fn read_more(&mut self) -> io::Result<usize> {
@@ -243,6 +281,8 @@ pub(super) struct Notes {
     has_instead: AtomicBool,
     /// What files that are put may have in common.
     template: Mutex<Option<Arc<Template>>>,
+    /// Whether the last requests could all be answered again, and nothing has come since.
+    steady: AtomicBool,
 }
 
 impl Notes {
@@ -286,6 +326,11 @@ impl Notes {
         self.instead.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// Whether the connection does nothing but ask for what can be answered again, and waits for the next request. Said once.
+    pub(super) fn take_steady(&self) -> bool {
+        self.steady.load(Relaxed) && self.steady.swap(false, Relaxed)
+    }
+
     /// When the head began that has not ended, on the clock of the pulse.
     pub(super) fn head_began(&self) -> Option<u64> {
         self.head_began.load(Relaxed).checked_sub(1)
@@ -318,7 +363,12 @@ pub(super) struct Wire<S> {
     taking: Option<Box<Taking>>,
     /// What the parser has to be asked after all.
     refused: Vec<u8>,
+    /// How many requests were answered again, since one was not.
+    again: usize,
 }
+
+/// After how many answers below the parser a connection is steady.
+const STEADY: usize = 8;
 
 impl<S: Plain> Wire<S> {
     /// `recall` has what may be answered again to this peer.
@@ -336,22 +386,21 @@ impl<S: Plain> Wire<S> {
             instead: Mutex::default(),
             has_instead: AtomicBool::new(false),
             template: Mutex::default(),
+            steady: AtomicBool::new(false),
         });
-        let framing = Framing::new();
-        (
-            Self {
-                stream,
-                framing,
-                notes: Arc::clone(&notes),
-                recall,
-                peer,
-                sending: None,
-                head: Vec::new(),
-                taking: None,
-                refused: Vec::new(),
-            },
-            notes,
-        )
+        let wire = Self {
+            stream,
+            framing: Framing::new(),
+            notes: Arc::clone(&notes),
+            recall,
+            peer,
+            sending: None,
+            head: Vec::new(),
+            taking: None,
+            refused: Vec::new(),
+            again: 0,
+        };
+        (wire, notes)
     }
 }
 
@@ -384,6 +433,19 @@ impl<S> Wire<S> {
     fn hold_back(&self, head: &[u8]) {
         let digits = head.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
         let _ = self.notes.refused.compare_exchange(0, digits.unwrap_or(400), Relaxed, Relaxed);
+    }
+}
+
+impl<S: AsyncRead + Unpin> Wire<Opened<S>> {
+    /// Goes on where a lane has stopped; false if there is nothing to go on with.
+    pub(super) fn go_on(&mut self, left: Left) -> bool {
+        self.again = 0;
+        match left {
+            Left::Read(read) => self.stream.put_first(read),
+            Left::Sending(sending, head) => (self.sending, self.head) = (Some(sending), head),
+            Left::Broken => return false,
+        }
+        true
     }
 }
 
@@ -433,7 +495,7 @@ impl<S: AsyncWrite + Plain + Unpin> Wire<S> {
         }
         let Some(recalled) = self.recall.find(self.peer, read, self.notes.sends_files) else { return false };
         tracing::debug!(peer = %self.peer, path = recalled.path(), "answered again");
-        let line = Line::again(recalled.path());
+        let line = recalled.line();
         self.begin(Sending::new(recalled, line, Exchange::begin(Arc::clone(&self.notes.pulse))));
         true
     }
@@ -454,16 +516,14 @@ impl<S: AsyncWrite + Plain + Unpin> Wire<S> {
         self.sending = Some(Box::new(sending));
     }
 
-    /// Keeps the head of a GET that came alone: its answer may be one to be given again. Of a PUT, too, because of what others may
-    /// have in common with it.
+    /// Keeps a request that came alone and whole: its answer may be one to be given again. Of a PUT it keeps the head, because of
+    /// what others may have in common with it.
     fn keep_head(&mut self, read: &[u8], requests: u64) {
         let alone = self.framing.is_between() && self.framing.requests() == requests + 1;
-        let head = if alone && read.starts_with(b"GET ") && read.ends_with(b"\r\n\r\n") {
-            Some(read.to_vec())
-        } else if alone && read.starts_with(b"PUT ") {
+        let head = if alone && read.starts_with(b"PUT ") {
             read.windows(4).position(|end| end == b"\r\n\r\n").map(|at| read[..at + 4].to_vec())
         } else {
-            None
+            (alone && recall::may_be_asked(read)).then(|| read.to_vec())
         };
         *self.notes.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
     }
@@ -482,12 +542,20 @@ impl<S: AsyncRead + AsyncWrite + Plain + Unpin> AsyncRead for Wire<S> {
                 return Poll::Ready(Ok(()));
             }
             let at_rest = this.is_at_rest();
-            ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+            if Pin::new(&mut this.stream).poll_read(cx, buffer)?.is_pending() {
+                if at_rest && this.again >= STEADY && this.notes.sends_files {
+                    this.notes.steady.store(true, Relaxed);
+                }
+                return Poll::Pending;
+            }
             let read = &buffer.filled()[before..];
             if at_rest && this.answers(read) {
+                // A lane takes no files.
+                this.again = if this.taking.is_some() { 0 } else { this.again + 1 };
                 buffer.set_filled(before);
                 continue;
             }
+            this.again = 0;
             let requests = this.framing.requests();
             this.look(read);
             if at_rest {

@@ -1,5 +1,5 @@
-//! A file as it was read a moment ago: whether its row and its content are still the same costs a number in shared memory and
-//! one call of the kernel.
+//! A file, or a collection, as it was read a moment ago: whether rows and disk are still the same costs a number in shared memory
+//! and one call of the kernel.
 //!
 //! The number stands for all rows of the cell (`storage/changes.rs`). The content is told by its inode, size and both times; that of
 //! the inode's last change cannot be set, so not even an edit that restores everything else goes unnoticed. The path is followed
@@ -10,15 +10,32 @@ use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
 
 use rustix::fs::{Mode, OFlags, Stat};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::cell::{Cell, Content};
 use super::changes::ChangeNumber;
+use super::database::Resource;
+use super::database::cell_box::Lookup;
 use super::tree::mtime_ns;
 
-/// What tells one state of a file from all others.
+/// A moment of this process. What was seen of a file since then may be told to whoever asked before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(u64);
+
+static MOMENTS: AtomicU64 = AtomicU64::new(0);
+
+impl Moment {
+    /// One that is later than all that were had so far.
+    pub fn next() -> Self {
+        Self(MOMENTS.fetch_add(1, SeqCst) + 1)
+    }
+}
+
+/// What tells one state of a file or a directory from all others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -37,38 +54,65 @@ impl Stamp {
     }
 }
 
-/// A file with the moment of its rows.
+/// A file or a collection with the moment of its rows.
 #[derive(Debug)]
-pub struct KnownFile {
+pub struct Known {
     number: ChangeNumber,
     moment: u64,
     path: CString,
     stamp: Stamp,
+    /// The last moment of which is known that the file was still the same after it.
+    seen: AtomicU64,
 }
 
 impl Cell {
     /// What was opened, to be known again; none while the cell changes.
-    pub fn know(&self, content: &Content) -> Option<KnownFile> {
+    pub fn know(&self, content: &Content) -> Option<Known> {
         let moment = content.moment?;
-        let path = self.core.path.join(content.lookup.disk_path());
-        let path = CString::new(path.as_os_str().as_bytes()).ok()?;
         let stamp = Stamp::of(&rustix::fs::fstat(&content.file).ok()?);
-        let row = &content.resource;
-        let same = (stamp.inode, stamp.size, stamp.mtime_ns) == (row.ino as u64, row.size, row.mtime_ns);
-        let known = KnownFile { number: self.core.changes.clone(), moment, path, stamp };
+        self.known_as(&content.lookup, &content.resource, moment, stamp)
+    }
+
+    /// What a path led to by rows that were read after a moment of the cell, to be known again. A collection's directory must be as
+    /// its rows say.
+    pub fn know_rows(&self, lookup: &Lookup, moment: Option<u64>) -> Option<Known> {
+        let stat = rustix::fs::lstat(self.core.path.join(lookup.disk_path())).ok()?;
+        self.known_as(lookup, lookup.found()?, moment?, Stamp::of(&stat))
+    }
+
+    fn known_as(&self, lookup: &Lookup, row: &Resource, moment: u64, stamp: Stamp) -> Option<Known> {
+        let path = self.core.path.join(lookup.disk_path());
+        let path = CString::new(path.as_os_str().as_bytes()).ok()?;
+        let same = if row.is_file() {
+            (stamp.inode, stamp.size, stamp.mtime_ns) == (row.ino as u64, row.size, row.mtime_ns)
+        } else {
+            stamp.mtime_ns == self.core.known_mtime(row)
+        };
+        let known = Known { number: self.core.changes.clone(), moment, path, stamp, seen: AtomicU64::new(0) };
         (same && known.number.now() == Some(moment)).then_some(known)
     }
 }
 
-impl KnownFile {
+impl Known {
     pub fn size(&self) -> u64 {
         self.stamp.size.max(0) as u64
     }
 
-    /// Whether neither the cell's rows nor the file have changed since.
-    pub fn is_current(&self) -> bool {
-        self.number.now() == Some(self.moment)
-            && rustix::fs::lstat(&self.path).is_ok_and(|stat| Stamp::of(&stat) == self.stamp)
+    /// Whether neither the cell's rows nor what the path leads to had changed, at some time after a moment. Those who ask for the same after
+    /// the same moment share one look at it.
+    pub fn is_current(&self, after: Moment) -> bool {
+        if self.number.now() != Some(self.moment) {
+            return false;
+        }
+        if self.seen.load(SeqCst) >= after.0 {
+            return true;
+        }
+        let now = MOMENTS.load(SeqCst);
+        let same = rustix::fs::lstat(&self.path).is_ok_and(|stat| Stamp::of(&stat) == self.stamp);
+        if same {
+            self.seen.fetch_max(now, SeqCst);
+        }
+        same
     }
 
     /// The file, if nothing has changed.

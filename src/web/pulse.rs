@@ -80,6 +80,11 @@ impl Pulse {
         self.blocked.load(Relaxed) || (self.is_running() && self.ours.load(Relaxed) == 0)
     }
 
+    /// For how long no answer has ended.
+    pub fn rest(&self) -> Duration {
+        Duration::from_millis(self.now().saturating_sub(self.ended()))
+    }
+
     /// When the last answer ended.
     pub fn ended(&self) -> u64 {
         self.ended.load(Relaxed)

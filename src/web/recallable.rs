@@ -6,16 +6,28 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::storage::known::KnownFile;
+use crate::storage::known::Known;
 
-/// The whole of a file, or a part of it, as an answer to GET.
+/// An answer to GET or PROPFIND.
 #[derive(Debug)]
 pub struct Recallable {
-    pub file: KnownFile,
-    /// The content, if it is small.
-    pub content: Option<Bytes>,
-    /// Whether a `Range` counts, as far as the other headers have a say in it.
-    pub ranges: bool,
+    /// What it is about.
+    pub known: Known,
+    pub what: What,
     /// From when on the caller has to be looked at again.
     pub until: Instant,
+}
+
+/// Where the bytes of an answer come from.
+#[derive(Debug)]
+pub enum What {
+    /// A file or a part of it.
+    File {
+        /// The content, if it is small.
+        content: Option<Bytes>,
+        /// Whether a `Range` counts, as far as the other headers have a say in it.
+        ranges: bool,
+    },
+    /// Rows, as they were written into the answer.
+    Document,
 }

@@ -23,6 +23,7 @@ mod export;
 mod formats;
 mod full_disk;
 mod harness;
+mod lanes;
 mod layering;
 mod litmus;
 mod log;

@@ -82,6 +82,11 @@ impl<'v> Listing<'v> {
         Ok(Self { rows, top, url, above, members: None, text: String::new() })
     }
 
+    /// Whether it stays as it is as long as the rows do.
+    pub(super) fn lasts(&self) -> bool {
+        self.rows.lasts()
+    }
+
     /// Spares reading the members of the top from rows of this moment.
     pub(super) fn knowing(mut self, members: Option<Arc<[Resource]>>) -> Self {
         self.members = members;

@@ -83,6 +83,11 @@ impl<'v> Rows<'v> {
         }
     }
 
+    /// Whether what is written stays true as long as the rows do: locks run out, and others fill the disk.
+    pub(super) fn lasts(&self) -> bool {
+        self.quota.is_none() && !self.locks.is_any()
+    }
+
     /// Goes down into a collection.
     pub(super) fn enter(&mut self, url: String, collection: &Resource) -> Result<()> {
         self.templates = Default::default();

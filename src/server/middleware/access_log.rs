@@ -31,10 +31,14 @@ impl Line {
         Self { began, key: String::new(), method, path, code: None }
     }
 
-    /// Of a GET that is answered again.
-    pub(in crate::server) fn again(path: &str) -> Self {
+    /// Of a request that is answered again.
+    pub(in crate::server) fn again(method: &Method, path: &str) -> Self {
         let path = if Self::is_wanted() { path.to_owned() } else { String::new() };
-        Self::new(Instant::now(), Method::GET, path)
+        Self::new(Instant::now(), method.clone(), path)
+    }
+
+    pub(in crate::server) fn method(&self) -> &Method {
+        &self.method
     }
 
     /// The path of the request, as the log has it.
@@ -92,6 +96,14 @@ impl Logged {
 
     pub(in crate::server) fn line(&self) -> Option<&Line> {
         self.told.as_ref().map(|(line, _)| line)
+    }
+
+    /// The body, if it is in memory.
+    pub(in crate::server) fn bytes(&self) -> Option<&Bytes> {
+        match &self.body {
+            Body::Text(bytes) | Body::Bytes(bytes) => Some(bytes),
+            Body::Empty | Body::Stream(_) => None,
+        }
     }
 
     /// Whether the body is made while it is sent.

@@ -76,25 +76,26 @@ impl Cell {
         found
     }
 
-    /// Runs `f` on what a path leads to, if that is told by rows that were read a moment ago. `members`: where it is a
+    /// Runs `f` on what a path leads to, and the cell's number before it was read, if that is told by rows that were read a moment ago. `members`: where it is a
     /// collection, its rows and its directory must agree, and it may have so many members at most.
     pub fn glance<T>(
         &self,
         box_name: &str,
         path: &ResourcePath,
         members: Option<i64>,
-        f: impl FnOnce(&View<'_>, &Lookup) -> Option<T>,
+        f: impl FnOnce(&View<'_>, &Lookup, Option<u64>) -> Option<T>,
     ) -> Option<T> {
         if !self.was_read_lately(box_name, path) {
             return None;
         }
+        let moment = self.core.changes.now();
         self.read_now(|view| {
             let lookup = view.lookup(box_name, path).ok()?;
             let row = lookup.found()?;
             let as_asked = lookup.chain[1..].iter().zip(path.segments()).all(|(row, asked)| row.name == asked.as_str());
             let is_small = row.is_file() || members.is_none_or(|most| row.children <= most);
             let is_known = row.is_file() || members.is_none() || self.agrees_now(&lookup);
-            if as_asked && is_small && is_known { f(view, &lookup) } else { None }
+            if as_asked && is_small && is_known { f(view, &lookup, moment) } else { None }
         })
     }
 
