@@ -6,6 +6,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::fs::{FileType, Stat};
 
@@ -378,10 +379,17 @@ impl Context<'_> {
     fn resolve_in(&self, mut lookup: Lookup, box_name: &str, parent: &ResourcePath, name: &Segment) -> Result<Lookup> {
         // A collection that cannot be opened was removed, or has become a link or a mount.
         // The descriptor may be an old one: what was removed has no link left.
-        let linked = |dir: &OwnedFd| rustix::fs::fstat(dir).is_ok_and(|stat| stat.st_nlink > 0);
-        let open = || self.directory(&lookup.disk_path()).is_ok_and(|dir| linked(&dir));
-        if !lookup.nearest().is_file() && (lookup.missing > 0 || !open()) {
-            lookup = self.look(box_name, parent)?;
+        let linked = |dir: &Arc<OwnedFd>| rustix::fs::fstat(dir).ok().filter(|stat| stat.st_nlink > 0);
+        let open = || self.directory(&lookup.disk_path()).ok().as_ref().and_then(linked);
+        if !lookup.nearest().is_file() {
+            match if lookup.missing > 0 { None } else { open() } {
+                None => lookup = self.look(box_name, parent)?,
+                Some(stat) if self.lacks(&lookup, name, &stat)? => {
+                    lookup.missing = 1;
+                    return Ok(lookup);
+                }
+                Some(_) => {}
+            }
         }
         if lookup.missing > 0 || lookup.nearest().is_file() {
             lookup.missing += 1;
@@ -392,6 +400,17 @@ impl Context<'_> {
             None => lookup.missing = 1,
         }
         Ok(lookup)
+    }
+}
+
+impl Context<'_> {
+    /// Whether nothing that can be served has this name, as the rows tell: their directory is as they know it, on a file
+    /// system that tells each change from the one before. What cannot be served shows when the name is taken.
+    fn lacks(&self, parent: &Lookup, name: &Segment, directory: &Stat) -> Result<bool> {
+        let row = parent.nearest();
+        let agrees =
+            self.core.volatile && name.as_str().is_ascii() && tree::mtime_ns(directory) == self.core.known_mtime(row);
+        Ok(agrees && !self.core.is_foreign() && self.tx.child(row.id, name.as_str())?.is_none())
     }
 }
 

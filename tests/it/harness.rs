@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -152,6 +153,16 @@ impl Server {
             assert!(Instant::now() < end, "the log never has {text:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// The log up to now: a request that is answered now shows that it has come that far.
+    #[track_caller]
+    pub fn log_up_to_now(&self) -> String {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        let path = format!("/__status/log-is-here-{}.", ASKED.fetch_add(1, Ordering::Relaxed));
+        self.admin("GET", &path);
+        self.wait_for_log(&path);
+        self.log()
     }
 
     /// Waits until the program has ended.

@@ -31,6 +31,7 @@ mod model;
 mod modes;
 mod protocol;
 mod snapshots;
+mod taking;
 mod tls;
 mod transfers;
 mod unit;

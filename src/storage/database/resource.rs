@@ -283,13 +283,6 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The same for a collection whose place is known.
-    pub fn count_member(&self, collection: &Resource, delta: i64) -> Result<()> {
-        let query = "UPDATE resource SET children=children+?3 WHERE parent=?1 AND name=?2";
-        self.run("count a member", query, params![collection.parent, collection.name, delta])?;
-        Ok(())
-    }
-
     pub fn set_children(&self, id: ResourceId, count: i64) -> Result<()> {
         self.run("set children", "UPDATE resource SET children=?2 WHERE id=?1", params![id, count])?;
         Ok(())

@@ -1,7 +1,7 @@
 //! A reader's view of the rows and the writer's transaction, with the counters that every change uses.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 
 use rusqlite::{Connection, Params, Row};
@@ -129,6 +129,8 @@ pub struct Counters {
 pub(crate) struct Unsaved {
     pub(crate) counters: Counters,
     touched: BTreeSet<ResourceId>,
+    /// Members that collections have got and their rows do not count yet.
+    members: BTreeMap<ResourceId, i64>,
 }
 
 /// One transaction of the writer. Reads as a [`View`]; the changes are methods in the table families' files.
@@ -140,6 +142,10 @@ pub struct Tx<'c> {
     now_ms: i64,
     /// Boxes in which something has changed; their rows learn of it at the end.
     touched: RefCell<BTreeSet<ResourceId>>,
+    /// Members that collections have got and their rows do not count yet.
+    members: RefCell<BTreeMap<ResourceId, i64>>,
+    /// Whether such members are counted at the end: in between nothing may set their number, or read it from the rows alone.
+    defers: bool,
     /// What went wrong where nobody could be told at once.
     failed: RefCell<Option<Error>>,
 }
@@ -168,7 +174,8 @@ impl<'c> Tx<'c> {
             control_seq: view.meta_number("control_seq")?,
             held_bytes,
         };
-        let tx = Self::resume(conn, owner, Unsaved { counters, touched: BTreeSet::new() });
+        let mut tx = Self::resume(conn, owner, Unsaved { counters, ..Unsaved::default() });
+        tx.defers = false;
         if kept.is_none() {
             tx.set_meta(HELD, held_bytes)?;
         }
@@ -183,6 +190,8 @@ impl<'c> Tx<'c> {
             owner,
             now_ms: clock::now_ms(),
             touched: RefCell::new(unsaved.touched),
+            members: RefCell::new(unsaved.members),
+            defers: true,
             failed: RefCell::default(),
         }
     }
@@ -190,7 +199,7 @@ impl<'c> Tx<'c> {
     /// Lets the transaction be gone on with; nothing of it is saved yet.
     pub(crate) fn pause(self) -> Result<Unsaved> {
         self.failed.take().map_or(Ok(()), Err)?;
-        Ok(Unsaved { counters: self.counters.get(), touched: self.touched.take() })
+        Ok(Unsaved { counters: self.counters.get(), touched: self.touched.take(), members: self.members.take() })
     }
 
     pub(crate) fn run(&self, op: &'static str, query: &str, params: impl Params) -> Result<usize> {
@@ -275,6 +284,20 @@ impl<'c> Tx<'c> {
         self.known.forget();
     }
 
+    /// Counts one more member of a collection.
+    pub(crate) fn count_member(&self, collection: ResourceId) -> Result<()> {
+        if !self.defers {
+            return self.count_children(collection, 1);
+        }
+        *self.members.borrow_mut().entry(collection).or_default() += 1;
+        Ok(())
+    }
+
+    /// Members of a collection that its row does not count yet.
+    pub(crate) fn uncounted_members(&self, collection: ResourceId) -> i64 {
+        self.members.borrow().get(&collection).copied().unwrap_or(0)
+    }
+
     /// Says that something in a box has changed.
     pub fn touch_box(&self, id: ResourceId) {
         self.touched.borrow_mut().insert(id);
@@ -282,8 +305,11 @@ impl<'c> Tx<'c> {
 
     /// Writes the counters that have changed since `before`, and the sequence of each box that was touched.
     pub(crate) fn save_counters(&self, before: Counters) -> Result<()> {
-        for id in std::mem::take(&mut *self.touched.borrow_mut()) {
+        for id in self.touched.take() {
             self.set_box_seq(id)?;
+        }
+        for (id, members) in self.members.take() {
+            self.count_children(id, members)?;
         }
         let now = self.counters.get();
         for (key, old, new) in [

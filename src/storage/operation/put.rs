@@ -103,7 +103,7 @@ impl Put {
             dir_mtime_ns: 0,
         };
         ctx.tx.insert_resource(&row)?;
-        ctx.tx.count_member(parent, 1)?;
+        ctx.tx.count_member(parent.id)?;
         ctx.note_member(parent.id);
         self.give_properties(ctx, &row)?;
         let undo = vec![

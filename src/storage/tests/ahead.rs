@@ -131,6 +131,21 @@ fn what_cannot_be_renamed_or_noted_is_an_error_and_leaves_nothing() {
 }
 
 #[test]
+fn what_came_by_hand_unnoticed_is_noticed_in_the_end() {
+    let (w, _) = relaxed();
+    put_some(&w);
+    let directory = std::fs::File::open(w.on_disk("d")).expect("a directory");
+    let before = directory.metadata().and_then(|m| m.modified()).expect("a time");
+    std::fs::write(w.on_disk("d/f"), b"by hand").expect("written");
+    directory.set_modified(before).expect("as if nothing had happened");
+    assert!(matches!(w.put("d/f", b"ours"), Err(super::super::Error::Exists)));
+    let outcome = w.put("d/f", b"ours").expect("put");
+    assert!(!outcome.created);
+    assert_eq!(w.get("d/f").expect("the file").0, b"ours");
+    is_checked(&w);
+}
+
+#[test]
 fn what_was_put_there_by_hand_counts_before_the_answer() {
     let (w, plan) = relaxed();
     let told = put_some(&w);

@@ -65,7 +65,10 @@ impl Context<'_> {
         if let Some(known) = self.places.borrow().get(box_name, path) {
             return Ok(known);
         }
-        let lookup = self.tx.lookup(box_name, path)?;
+        let mut lookup = self.tx.lookup(box_name, path)?;
+        if let Some(row) = lookup.chain.last_mut() {
+            row.children += self.tx.uncounted_members(row.id);
+        }
         self.places.borrow_mut().keep(box_name, path, &lookup);
         Ok(lookup)
     }

@@ -78,6 +78,10 @@ impl Writer {
                         tracing::error!(error = &worse as &dyn std::error::Error, "a rename could not be taken back");
                     }
                 }
+                if matches!(e, Error::Exists) {
+                    // Whatever it is, the rows do not know it.
+                    plan.touched.iter().for_each(|t| self.core.remember_mtime(t.id, 0));
+                }
                 return Err(e);
             }
         }
