@@ -209,9 +209,10 @@ impl Taking {
     }
 
     fn say(&mut self, outcome: &PutOutcome, recall: &Recall) {
-        let (status, begin): (_, &[u8]) = match outcome.created {
-            true => (StatusCode::CREATED, b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n"),
-            false => (StatusCode::NO_CONTENT, b"HTTP/1.1 204 No Content\r\n"),
+        let (status, begin): (_, &[u8]) = if outcome.created {
+            (StatusCode::CREATED, b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n")
+        } else {
+            (StatusCode::NO_CONTENT, b"HTTP/1.1 204 No Content\r\n")
         };
         self.status = Some(status);
         self.head.reserve(begin.len() + self.template.lines.len() + 128);

@@ -101,7 +101,7 @@ fn requests_that_are_not_alike_or_not_whole_go_the_usual_way() {
     connection.send(&put("/c/b/f", b"f").header("X-OC-Mtime", "1000000000")).expect(201);
     connection.send(&put("/c/b/f", b"g").header("If-None-Match", "*")).expect(412);
     connection.send(&put("/c/b/f", b"g").header("Content-Type", "text/x-g")).expect(204);
-    connection.send(&put("/c/b/g", &[1; 40_000])).expect(201);
+    connection.send(&put("/c/b/g", &vec![1; 40_000])).expect(201);
     connection.send(&put("/c/b/h", b"chunked").chunked(3)).expect(201);
     connection.send(&Request::new("PUT", "/c/b/i").body("nobody")).expect(401);
     // Two at once, and one in pieces.

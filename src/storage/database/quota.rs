@@ -4,7 +4,7 @@
 //! replayed. It includes what is being built; what is in the trash is taken off when the number is asked for.
 
 use super::schema::PARENT_TRASH;
-use super::tx::{Tx, View};
+use super::tx::{Asked, Tx, View};
 use crate::base::id::ResourceId;
 use crate::storage::error::{Error, Result};
 
@@ -51,11 +51,11 @@ impl View<'_> {
 
     /// The cell's own limit in bytes, where it has one.
     pub fn own_quota(&self) -> Result<Option<i64>> {
-        if let Some(known) = self.known.quota.get() {
+        if let Asked::Is(known) = self.known.quota.get() {
             return Ok(known);
         }
         let limit = self.optional("read meta", "SELECT value FROM meta WHERE key=?1", [LIMIT], |r| r.get(0))?;
-        self.known.quota.set(Some(limit));
+        self.known.quota.set(Asked::Is(limit));
         Ok(limit)
     }
 }

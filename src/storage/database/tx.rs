@@ -29,13 +29,21 @@ pub struct View<'c> {
 pub(super) struct Known {
     pub(super) has_locks: Cell<Option<bool>>,
     /// The cell's own limit.
-    pub(super) quota: Cell<Option<Option<i64>>>,
+    pub(super) quota: Cell<Asked<Option<i64>>>,
+}
+
+/// What may have been asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) enum Asked<T> {
+    #[default]
+    NotYet,
+    Is(T),
 }
 
 impl Known {
     pub(super) fn forget(&self) {
         self.has_locks.set(None);
-        self.quota.set(None);
+        self.quota.set(Asked::NotYet);
     }
 }
 

@@ -11,7 +11,7 @@ fn relaxed() -> (World, Arc<FaultPlan>) {
     let w = World { unit: open(&dir, &plan), dir };
     w.mkcol("d").expect("a collection");
     // Until what came before is settled, nothing goes ahead.
-    let settled = || w.cell().read(|v| v.pending()).expect("rows").is_empty();
+    let settled = || w.cell().read(|v| Ok(v.pending()?.is_empty())).expect("rows");
     while !settled() {
         std::thread::yield_now();
     }

@@ -133,7 +133,9 @@ impl Writer {
         let adopted = tx.seq() - first != asked as i64;
         let mut unsaved = decided.and_then(|()| tx.pause());
         if unsaved.is_ok() {
-            planned.iter_mut().for_each(|p| p.operation.committed());
+            for p in &mut planned {
+                p.operation.committed();
+            }
             if let Err(e) = self.ahead.log.write_done(&core, &planned) {
                 unsaved = Err(e);
             }
