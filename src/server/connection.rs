@@ -202,6 +202,9 @@ impl Speaker {
             if wire.is_sending() && matches!(ended, Ended::Spoken(Ok(()))) {
                 self.drive(&mut Last(&mut wire), Some(&notes)).await;
             }
+            if matches!(ended, Ended::Idle) {
+                notes.forget();
+            }
             match ended {
                 Ended::Idle if self.doze(wire.stream()).await => {}
                 Ended::Idle => return linger(wire.into_inner(), GRACE).await,

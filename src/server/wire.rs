@@ -309,6 +309,11 @@ impl Notes {
         *self.template.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(template));
     }
 
+    /// Gives back what may be found out again.
+    pub(super) fn forget(&self) {
+        *self.template.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     pub(super) fn sends_files(&self) -> bool {
         self.sends_files
     }
