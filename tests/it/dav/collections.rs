@@ -47,6 +47,21 @@ fn every_405_says_which_methods_there_are() {
 }
 
 #[test]
+fn delete_of_a_collection_takes_all_of_it_or_is_refused() {
+    let drive = Drive::new();
+    drive.mkcol("b/col").expect(201);
+    drive.put("b/col/f", "x").expect(201);
+    let delete = |path: &str, depth: &str| drive.send(on("DELETE", path).header("Depth", depth));
+    for depth in ["0", "1", "2", ""] {
+        assert_eq!(delete("b/col", depth).problem(), "400 PR400-DV-0003", "{depth}");
+    }
+    assert_eq!(drive.text("b/col/f"), "x");
+    delete("b/col/f", "0").expect(204);
+    delete("b/col", "Infinity").expect(204);
+    assert_eq!(delete("b/col", "0").problem(), "404 PR404-DV-0001");
+}
+
+#[test]
 fn get_of_a_collection_heeds_conditions() {
     let drive = Drive::new();
     drive.mkcol("b/col").expect(201);
