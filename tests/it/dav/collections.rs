@@ -48,6 +48,9 @@ fn every_405_says_which_methods_there_are() {
     }
 }
 
+/// Something that a client does.
+type Change = fn(&Drive);
+
 #[test]
 fn a_collection_is_modified_when_names_come_and_go_in_it() {
     let drive = Drive::new();
@@ -57,7 +60,7 @@ fn a_collection_is_modified_when_names_come_and_go_in_it() {
     let tag = drive.propfind("b/col", "0")[0].text("getetag");
     let sub = time("b/col/sub");
     // Times have whole seconds, so that only a change in another second shows.
-    let changes: [(&str, fn(&Drive)); 5] = [
+    let changes: [(&str, Change); 5] = [
         ("PUT", |drive| drop(drive.put(&format!("b/col/{}", uuid::Uuid::new_v4()), "x").expect(201))),
         ("MKCOL", |drive| drop(drive.mkcol(&format!("b/col/{}", uuid::Uuid::new_v4())).expect(201))),
         ("MOVE", |drive| {
