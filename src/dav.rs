@@ -17,7 +17,7 @@ use crate::web::problem::{Code, Problem};
 use crate::web::state::App;
 use crate::web::{Request, Response};
 
-mod acl;
+pub(crate) mod acl;
 mod allow;
 mod answer;
 mod copy;

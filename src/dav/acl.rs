@@ -100,11 +100,17 @@ impl Wished {
     }
 }
 
-fn refusal(error: AclError) -> Problem {
-    match error {
+/// What a client hears of a list that is refused.
+pub(crate) fn refusal(error: AclError) -> Problem {
+    let condition = error.condition();
+    let problem = match error {
         AclError::Content => Code::XmlContent.into(),
-        AclError::Invalid(cause) => Problem::new(Code::XmlValidate).with(cause),
+        AclError::Invalid(cause) | AclError::Unsupported { cause, .. } => Problem::new(Code::XmlValidate).with(cause),
         AclError::Role => Code::RoleNotFound.into(),
         AclError::Box(url) => Problem::new(Code::BoxOfUrlNotFound).with(url),
+    };
+    match condition {
+        Some(element) => problem.violating(element, Vec::new()),
+        None => problem,
     }
 }

@@ -26,11 +26,14 @@ pub enum Live {
     SupportedPrivilegeSet,
     PrincipalCollectionSet,
     AclRestrictions,
+    Owner,
+    Group,
+    InheritedAclSet,
 }
 
 impl Live {
     /// Every live property, in the order in which listings have them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::CreationDate,
         Self::DisplayName,
         Self::ContentLength,
@@ -50,6 +53,9 @@ impl Live {
         Self::SupportedPrivilegeSet,
         Self::PrincipalCollectionSet,
         Self::AclRestrictions,
+        Self::Owner,
+        Self::Group,
+        Self::InheritedAclSet,
     ];
 
     /// The local name; the namespace is `DAV:`.
@@ -74,6 +80,9 @@ impl Live {
             Self::SupportedPrivilegeSet => "supported-privilege-set",
             Self::PrincipalCollectionSet => "principal-collection-set",
             Self::AclRestrictions => "acl-restrictions",
+            Self::Owner => "owner",
+            Self::Group => "group",
+            Self::InheritedAclSet => "inherited-acl-set",
         }
     }
 
@@ -100,6 +109,9 @@ impl Live {
                 | Self::SupportedPrivilegeSet
                 | Self::PrincipalCollectionSet
                 | Self::AclRestrictions
+                | Self::Owner
+                | Self::Group
+                | Self::InheritedAclSet
         )
     }
 
@@ -115,7 +127,7 @@ impl Live {
 }
 
 /// Names in `DAV:` that are the server's, besides the live properties: RFC 3744, 4331, 5397 and 6578, and 3253's reports.
-const RESERVED: &[&str] = &["group", "inherited-acl-set", "owner", "supported-method-set"];
+const RESERVED: &[&str] = &["supported-method-set"];
 
 /// Whether only the server sets the property.
 pub fn is_protected(ns: &str, local: &str) -> bool {

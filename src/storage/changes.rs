@@ -12,6 +12,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
@@ -45,39 +46,54 @@ impl ChangeNumbers {
 
     /// The number of one cell.
     pub(crate) fn of(&self, cell: i64) -> ChangeNumber {
-        let index = usize::try_from(cell).ok().filter(|index| *index < CELLS);
-        let numbers = self.0.as_ref().filter(|(_, file)| index.is_none_or(|index| has_room(file, index)));
-        ChangeNumber { numbers: numbers.map(|(numbers, _)| numbers.clone()), index: index.unwrap_or(CELLS) }
-    }
-}
-
-/// Whether a number has its place on the disk. The file is sparse, and on a full disk a number that is written where there is no
-/// place ends the process by a signal.
-fn has_room(file: &File, index: usize) -> bool {
-    let at = (index * size_of::<u64>()) as u64;
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), at, size_of::<u64>() as u64) {
-        Ok(()) | Err(Errno::OPNOTSUPP) => true,
-        Err(e) => {
+        let index = usize::try_from(cell).unwrap_or(CELLS);
+        let shared = self.0.clone().filter(|_| index < CELLS);
+        let number = ChangeNumber { shared, index, placed: Arc::default() };
+        if let Err(e) = number.place() {
             tracing::warn!(error = %e, file = FILE, "has no room: nothing that was read of a cell is kept in memory");
-            false
         }
+        number
     }
 }
 
 /// The number of one cell.
 #[derive(Debug, Clone)]
 pub struct ChangeNumber {
-    numbers: Option<Arc<SharedNumbers>>,
+    shared: Option<(Arc<SharedNumbers>, Arc<File>)>,
     index: usize,
+    /// Whether the number is known to have its place on the disk.
+    placed: Arc<AtomicBool>,
 }
 
 impl ChangeNumber {
-    fn load(&self) -> Option<u64> {
-        Some(self.numbers.as_ref()?.get(self.index)?.load(SeqCst))
+    /// Sees to it that the number has its place on the disk. The file is sparse, and on a full disk a number that is written where there
+    /// is no place ends the process by a signal.
+    fn place(&self) -> Result<(), Errno> {
+        let Some((_, file)) = self.shared.as_ref().filter(|_| !self.placed.load(SeqCst)) else { return Ok(()) };
+        let at = (self.index * size_of::<u64>()) as u64;
+        match rustix::fs::fallocate(&**file, FallocateFlags::empty(), at, size_of::<u64>() as u64) {
+            Ok(()) | Err(Errno::OPNOTSUPP) => {
+                self.placed.store(true, SeqCst);
+                Ok(())
+            }
+            Err(e) => Err(e),
+        }
     }
 
+    fn number(&self) -> Option<&AtomicU64> {
+        let (numbers, _) = self.shared.as_ref().filter(|_| self.placed.load(SeqCst))?;
+        numbers.get(self.index)
+    }
+
+    fn load(&self) -> Option<u64> {
+        Some(self.number()?.load(SeqCst))
+    }
+
+    /// Where there was no room before there may be some now, and another process may have found it.
     fn store(&self, value: u64) {
-        if let Some(number) = self.numbers.as_ref().and_then(|numbers| numbers.get(self.index)) {
+        if self.place().is_ok()
+            && let Some(number) = self.number()
+        {
             number.store(value, SeqCst);
         }
     }
@@ -89,6 +105,7 @@ impl ChangeNumber {
 
     /// Begins a change. For the one who holds the cell's lock, or has the cell alone.
     pub(crate) fn begin(&self) -> Changing {
+        let _ = self.place();
         let before = self.load().unwrap_or(0);
         self.store(before | 1);
         Changing { number: self.clone(), before }
@@ -115,6 +132,8 @@ impl Changing {
 
 impl Drop for Changing {
     fn drop(&mut self) {
+        // What another process read before this number had a place must not hold either.
+        let _ = self.number.place();
         self.number.store((self.number.load().unwrap_or(0) | 1).wrapping_add(1));
     }
 }
@@ -150,6 +169,30 @@ mod tests {
         assert_eq!(number.now(), None);
         number.begin().end_unchanged();
         assert!(number.now().is_some_and(|now| now != read));
+    }
+
+    #[test]
+    fn a_place_that_is_found_later_counts_for_who_came_before() {
+        let root = tempfile::tempdir().expect("a directory");
+        let without = open(root.path()).of(7);
+        // As it is for who opens the cell while the disk has no room for its number.
+        without.placed.store(false, SeqCst);
+        assert_eq!(without.now(), None);
+        let theirs = open(root.path()).of(7);
+        let read = theirs.now().expect("nothing goes on");
+        let change = without.begin();
+        assert_eq!(theirs.now(), None, "the change is seen");
+        drop(change);
+        assert!(theirs.now().is_some_and(|now| now != read));
+
+        // The place is found while the change is under way.
+        let late = open(root.path()).of(8);
+        late.placed.store(false, SeqCst);
+        let change = Changing { number: late, before: 0 };
+        let theirs = open(root.path()).of(8);
+        let read = theirs.now().expect("nothing is known to go on");
+        drop(change);
+        assert!(theirs.now().is_some_and(|now| now != read));
     }
 
     #[test]

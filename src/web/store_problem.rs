@@ -34,7 +34,9 @@ impl Problem {
                 Ok(problem) => *problem,
                 Err(other) => Self::internal(other),
             },
-            failure if failure.is_full() => refusal(Code::DiskFull).because(chain(&failure)),
+            failure if failure.is_full() => {
+                refusal(Code::DiskFull).violating("sufficient-disk-space", Vec::new()).because(chain(&failure))
+            }
             failure => Self::internal(chain(&failure)),
         }
     }

@@ -67,9 +67,10 @@ fn http2_is_spoken_with_prior_knowledge() {
     let url = format!("{}c/b/f", server.url());
     let h2 = "--http2-prior-knowledge";
     let upload = ["--upload-file", file.to_str().expect("UTF-8"), h2, &url];
-    // Beside the thousands of connections of another test, curl has been seen to give this upload up (55) before it was answered.
+    // Where the kernel takes less at once, as beside the thousands of connections of another test, curl 7.88 does not try again what would
+    // have blocked: it gives the upload up (55) though nobody has reset it, or sends a piece twice, which is refused (92).
     let sent = (0..5).map(|_| curl(&[&upload[..], &["--write-out", "%{http_version} %{http_code}"]].concat()));
-    let sent = sent.into_iter().find(|sent| sent.status.code() != Some(55)).expect("one goes through");
+    let sent = sent.into_iter().find(|sent| !matches!(sent.status.code(), Some(55 | 92))).expect("one goes through");
     assert_eq!(String::from_utf8_lossy(&sent.stdout), "2 201");
     assert_eq!(curl(&[h2, &url]).stdout, pattern(3_000_000));
     assert_eq!(curl(&[h2, "--range", "4-11", &url]).stdout, pattern(12)[4..]);

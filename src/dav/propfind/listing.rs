@@ -57,7 +57,7 @@ impl<'v> Listing<'v> {
         wanted: &'v Wanted,
     ) -> Result<Self> {
         let cell_url = subject.asked.cell(subject.cell.name());
-        let sight = Sight::of(view, subject, lookup)?;
+        let sight = Sight::of(view, subject, lookup, wanted)?;
         let lists = Lists::new(view, &cell_url, &lookup.cell_box, sight.acls);
         let locks = Locks::of(view, &subject.asked, subject.cell.name(), wanted)?;
         let quota = if wanted.quota() { Some(subject.cell.quota(view)?) } else { None };

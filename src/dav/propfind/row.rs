@@ -224,7 +224,10 @@ impl<'v> Rows<'v> {
             | Live::CurrentUserPrivilegeSet
             | Live::SupportedPrivilegeSet
             | Live::PrincipalCollectionSet
-            | Live::AclRestrictions => {
+            | Live::AclRestrictions
+            | Live::Owner
+            | Live::Group
+            | Live::InheritedAclSet => {
                 let depth = self.above.len();
                 self.above.extend(self.view.resource(row.id()?)?);
                 let written = self.sight.write(out, live, &self.above);

@@ -30,6 +30,12 @@ impl Wanted {
         names.iter().any(|name| matches!(name.live, Some(Live::QuotaAvailable | Live::QuotaUsed)))
     }
 
+    /// Whether it asks whose the resource is.
+    pub(super) fn owner(&self) -> bool {
+        let (Self::All(names) | Self::These(names)) = self else { return false };
+        names.iter().any(|name| name.live == Some(Live::Owner))
+    }
+
     /// What a request without a body asks for.
     pub(super) fn everything() -> Self {
         Self::All(Vec::new())

@@ -63,6 +63,9 @@ pub enum AclError {
     /// The content is not what an ACL may have.
     #[error("XML validate error. Cause:[{0}].")]
     Invalid(String),
+    /// What RFC 3744 has and this server does not, by the name of the precondition that says so.
+    #[error("XML validate error. Cause:[{cause}].")]
+    Unsupported { cause: String, condition: &'static str },
     /// The role does not exist, or the reference leads out of the cell.
     #[error("Role not found.")]
     Role,
@@ -78,8 +81,21 @@ impl AclError {
             Self::Content => "PR400-DV-0002",
             Self::Role => "PR400-DV-0004",
             Self::Box(_) => "PR400-DV-0005",
-            Self::Invalid(_) => "PR400-DV-0006",
+            Self::Invalid(_) | Self::Unsupported { .. } => "PR400-DV-0006",
         }
+    }
+
+    /// The precondition of the method ACL (RFC 3744 section 8.1.1) that the list violates.
+    pub const fn condition(&self) -> Option<&'static str> {
+        match self {
+            Self::Content | Self::Invalid(_) => None,
+            Self::Role | Self::Box(_) => Some("recognized-principal"),
+            Self::Unsupported { condition, .. } => Some(condition),
+        }
+    }
+
+    fn unsupported(cause: impl Into<String>, condition: &'static str) -> Self {
+        Self::Unsupported { cause: cause.into(), condition }
     }
 
     fn invalid(cause: &str) -> Self {
@@ -105,10 +121,14 @@ pub fn parse_acl(root: &Element, level: Level) -> Result<AclDocument, AclError> 
 }
 
 fn parse_ace(ace: &Element, level: Level) -> Result<AceDocument, AclError> {
-    let grant = only(ace, "grant").filter(|_| ace.child(DAV, "deny").is_none());
-    let grant = grant.ok_or_else(|| AclError::invalid("Can not read grant"))?;
-    let principal = only(ace, "principal").filter(|_| ace.child(DAV, "invert").is_none());
-    let principal = principal.ok_or_else(|| AclError::invalid("Can not read principal"))?;
+    if ace.child(DAV, "deny").is_some() {
+        return Err(AclError::unsupported("Can not read grant", "grant-only"));
+    }
+    let grant = only(ace, "grant").ok_or_else(|| AclError::invalid("Can not read grant"))?;
+    if ace.child(DAV, "invert").is_some() {
+        return Err(AclError::unsupported("Can not read principal", "no-invert"));
+    }
+    let principal = only(ace, "principal").ok_or_else(|| AclError::invalid("Can not read principal"))?;
     let privileges = parse_privileges(grant, level)?;
     Ok(AceDocument { principal: parse_principal(principal)?, privileges })
 }
@@ -122,7 +142,8 @@ fn parse_privileges(grant: &Element, level: Level) -> Result<Privileges, AclErro
         for named in element.elements() {
             let privilege = Privilege::of(&named.local).filter(|p| p.settable(level));
             privileges.insert(privilege.ok_or_else(|| {
-                AclError::Invalid(format!("[{{{}}}{}] that can not be set in privilege", named.ns, named.local))
+                let cause = format!("[{{{}}}{}] that can not be set in privilege", named.ns, named.local);
+                AclError::unsupported(cause, "not-supported-privilege")
             })?);
         }
     }
@@ -130,7 +151,7 @@ fn parse_privileges(grant: &Element, level: Level) -> Result<Privileges, AclErro
 }
 
 fn parse_principal(principal: &Element) -> Result<Principal, AclError> {
-    let neither = || AclError::invalid("Principal is neither href nor all");
+    let neither = || AclError::unsupported("Principal is neither href nor all", "allowed-principal");
     let mut elements = principal.elements();
     let (Some(element), None) = (elements.next(), elements.next()) else { return Err(neither()) };
     if element.is(DAV, "all") {

@@ -76,9 +76,21 @@ fn the_level_decides_what_may_be_granted() {
     assert!(acl(&install, Level::Cell).is_ok());
     assert_eq!(
         acl(&install, Level::Box),
-        Err(AclError::Invalid("[{urn:x-personium:xmlns}box-install] that can not be set in privilege".to_owned()))
+        Err(AclError::Unsupported {
+            cause: "[{urn:x-personium:xmlns}box-install] that can not be set in privilege".to_owned(),
+            condition: "not-supported-privilege"
+        })
     );
     assert!(acl(&document(&format!("<D:ace>{ALL_READ}</D:ace>")), Level::Cell).is_ok());
+}
+
+/// Why a list is refused as invalid.
+fn cause_of(text: &str) -> String {
+    let error = acl(text, Level::Box).expect_err("a refusal");
+    assert_eq!(error.code(), "PR400-DV-0006");
+    let told = error.to_string();
+    let cause = told.strip_prefix("XML validate error. Cause:[").and_then(|rest| rest.strip_suffix("]."));
+    cause.expect("the form of such messages").to_owned()
 }
 
 #[test]
@@ -91,7 +103,7 @@ fn lists_with_defects_are_refused() {
         ("<D:ace><D:principal><D:all/></D:principal><D:grant/></D:ace>", "Can not read privilege"),
         ("<D:ace><D:principal><D:all/></D:principal><D:grant><D:privilege/></D:grant></D:ace>", "Privilege is empty"),
     ] {
-        assert_eq!(acl(&document(content), Level::Box), Err(AclError::Invalid(cause.to_owned())), "{content}");
+        assert_eq!(cause_of(&document(content)), cause, "{content}");
     }
     for (from, to, cause) in [
         ("D:all", "D:self", "Principal is neither href nor all"),
@@ -101,7 +113,7 @@ fn lists_with_defects_are_refused() {
         ("D:read", "D:fly", "[{DAV:}fly] that can not be set in privilege"),
     ] {
         let text = document(&format!("<D:ace>{}</D:ace>", ALL_READ.replace(from, to)));
-        assert_eq!(acl(&text, Level::Box), Err(AclError::Invalid(cause.to_owned())), "{to}");
+        assert_eq!(cause_of(&text), cause, "{to}");
     }
     assert_eq!(acl("<x xmlns='DAV:'/>", Level::Box), Err(AclError::Content));
     assert_eq!(acl("<acl/>", Level::Box), Err(AclError::Content));

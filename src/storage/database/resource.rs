@@ -277,9 +277,11 @@ impl Tx<'_> {
         self.drop_alias(parent, name)
     }
 
-    /// Adds to the number of a collection's children.
+    /// Adds to the number of a collection's children, which is a modification of it as on any disk: clients look at its time to learn
+    /// whether names have come or gone.
     pub fn count_children(&self, id: ResourceId, delta: i64) -> Result<()> {
-        self.run("count children", "UPDATE resource SET children=children+?2 WHERE id=?1", params![id, delta])?;
+        let query = "UPDATE resource SET children=children+?2, mtime_ms=max(mtime_ms, ?3) WHERE id=?1";
+        self.run("count children", query, params![id, delta, self.now_ms()])?;
         Ok(())
     }
 

@@ -247,3 +247,18 @@ fn a_lock_belongs_to_the_account_that_took_it() {
     assert_eq!(unlock("x", &theirs), 403);
     assert_eq!(unlock("a", &mine), 204);
 }
+
+#[test]
+fn the_administrator_takes_a_lock_away_that_somebody_has_left_behind() {
+    let world = drive();
+    let mine = world.drive_password("one", "a", None);
+    as_user(&world, &mine, "PUT", "b/f").expect(201);
+    let info = "<D:lockinfo xmlns:D=\"DAV:\"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>";
+    let lock = world.send(Request::new("LOCK", "/c/b/f").basic("a", &mine).body(info)).expect(200);
+    let token = lock.header("lock-token").expect("a token").to_owned();
+    let put =
+        || world.send(Request::new("PUT", "/c/b/f").bearer(TOKEN).header("If", format!("({token})")).body("y")).status;
+    assert_eq!(put(), 423, "the lock is not the administrator's");
+    world.send(Request::new("UNLOCK", "/c/b/f").bearer(TOKEN).header("Lock-Token", token.clone())).expect(204);
+    world.send(Request::new("PUT", "/c/b/f").bearer(TOKEN).body("y")).expect(204);
+}

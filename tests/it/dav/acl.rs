@@ -2,8 +2,9 @@
 
 use cellar::base::xml::{DAV, Element};
 
-use super::{Drive, on};
-use crate::client::Reply;
+use super::{Drive, multistatus, on};
+use crate::client::{Reply, Request};
+use crate::harness::TOKEN;
 
 fn with_roles() -> Drive {
     let drive = Drive::new();
@@ -74,6 +75,37 @@ fn a_list_is_shown_as_it_was_set_with_what_is_inherited() {
 }
 
 #[test]
+fn a_resource_tells_whose_it_is_and_which_lists_hold_for_it() {
+    let drive = with_roles();
+    let user = "https://people.example/#ann";
+    let making = Request::new("MKCOL", "/hers").bearer(TOKEN).header("X-Personium-Unit-User", user);
+    drive.send(making).expect(201);
+    drive.send(Request::new("MKCOL", "/hers/b").bearer(TOKEN)).expect(201);
+    let ask = |target: &str| {
+        let names = "<D:owner/><D:group/><D:inherited-acl-set/>";
+        let body = format!("<D:propfind xmlns:D=\"DAV:\"><D:prop>{names}</D:prop></D:propfind>");
+        let request = Request::new("PROPFIND", target).bearer(TOKEN).header("Depth", "0").body(body);
+        let listed = multistatus(&drive.send(request).expect(207)).remove(0);
+        ["owner", "group", "inherited-acl-set"].map(|name| {
+            let (status, property) = listed.find(DAV, name).expect("it was asked for");
+            assert_eq!(*status, 200, "{name}");
+            property.children_named(DAV, "href").map(Element::text).collect::<Vec<_>>()
+        })
+    };
+    let base = drive.url("__role/__/");
+    let readers = ace(&href("reader"), "read");
+    assert!(ask("/c/b/col/f").iter().all(Vec::is_empty));
+    set(&drive, "b", &base, &readers).expect(200);
+    set(&drive, "b/col/f", &base, &readers).expect(200);
+    assert_eq!(ask("/c/b/col/f"), [vec![], vec![], vec![drive.url("b")]]);
+    set(&drive, "b/col", &base, &readers).expect(200);
+    assert_eq!(ask("/c/b/col/f"), [vec![], vec![], vec![drive.url("b"), drive.url("b/col")]]);
+    assert_eq!(ask("/hers/b"), [vec![user.to_owned()], vec![], vec![]]);
+    let taken = "<D:set><D:prop><D:owner><D:href>https://me.example/</D:href></D:owner></D:prop></D:set>";
+    assert!(drive.proppatch("b/col/f", taken).expect(207).text().contains("cannot-modify-protected-property"));
+}
+
+#[test]
 fn a_list_replaces_the_one_before() {
     let drive = with_roles();
     let base = drive.url("__role/__/");
@@ -104,16 +136,34 @@ fn roles_are_found_by_every_form_of_url() {
 fn lists_that_mean_nothing_are_refused() {
     let drive = with_roles();
     let base = drive.url("__role/__/");
-    for (aces, problem) in [
-        (ace(&href("none"), "read"), "400 PR400-DV-0004"),
-        (ace(&href("../nobox/reader"), "read"), "400 PR400-DV-0005"),
-        (ace(&href("http://elsewhere.example/c/__role/__/reader"), "read"), "400 PR400-DV-0004"),
-        (ace(&href("reader"), "root"), "400 PR400-DV-0006"),
-        (ace(&href(""), "read"), "400 PR400-DV-0006"),
-        (ace("<D:self/>", "read"), "400 PR400-DV-0006"),
-        ("<D:ace><D:principal><D:all/></D:principal></D:ace>".to_owned(), "400 PR400-DV-0006"),
+    let deny = ace("<D:all/>", "read").replace("D:grant", "D:deny");
+    let invert = ace("<D:all/>", "read");
+    let invert = invert
+        .replace("<D:principal>", "<D:invert><D:principal>")
+        .replace("</D:principal>", "</D:principal></D:invert>");
+    for (aces, problem, condition) in [
+        (ace(&href("none"), "read"), "400 PR400-DV-0004", "recognized-principal"),
+        (ace(&href("../nobox/reader"), "read"), "400 PR400-DV-0005", "recognized-principal"),
+        (
+            ace(&href("http://elsewhere.example/c/__role/__/reader"), "read"),
+            "400 PR400-DV-0004",
+            "recognized-principal",
+        ),
+        (ace(&href("reader"), "root"), "400 PR400-DV-0006", "not-supported-privilege"),
+        (ace("<D:self/>", "read"), "400 PR400-DV-0006", "allowed-principal"),
+        (deny, "400 PR400-DV-0006", "grant-only"),
+        (invert, "400 PR400-DV-0006", "no-invert"),
+        (ace(&href(""), "read"), "400 PR400-DV-0006", ""),
+        ("<D:ace><D:principal><D:all/></D:principal></D:ace>".to_owned(), "400 PR400-DV-0006", ""),
     ] {
-        assert_eq!(set(&drive, "b/col", &base, &aces).problem(), problem, "{aces}");
+        let body = format!("<D:acl xmlns:D=\"DAV:\" xml:base=\"{base}\">{aces}</D:acl>");
+        let asked = |accept: &str| drive.send(on("ACL", "b/col").header("Accept", accept).body(body.clone()));
+        assert_eq!(asked("application/json").problem(), problem, "{aces}");
+        let told = asked("*/*");
+        assert_eq!(told.status, 400);
+        let expected = format!("<D:{condition}></D:{condition}>");
+        assert!(condition.is_empty() || told.text().contains(&expected), "{aces}: {}", told.text());
+        assert!(told.text().contains(&problem[4..]), "{}", told.text());
     }
     assert_eq!(drive.xml("ACL", "b/col", "<D:acl").problem(), "400 PR400-DV-0002");
     assert_eq!(drive.xml("ACL", "b/col", "<x/>").problem(), "400 PR400-DV-0002");

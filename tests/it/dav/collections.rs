@@ -1,9 +1,11 @@
 //! MKCOL, DELETE, OPTIONS, and what collections answer.
 
+use std::time::{Duration, Instant};
+
+use cellar::base::xml::{DAV, Limits, parse};
 use cellar::storage::operation::install::BeginInstall;
 
 use super::{Drive, on};
-use cellar::base::xml::{DAV, Limits, parse};
 
 fn mkcol_body(inner: &str) -> String {
     format!(
@@ -44,6 +46,57 @@ fn every_405_says_which_methods_there_are() {
             "{path}: {methods:?}"
         );
     }
+}
+
+/// Something that a client does.
+type Change = fn(&Drive);
+
+#[test]
+fn a_collection_is_modified_when_names_come_and_go_in_it() {
+    let drive = Drive::new();
+    drive.mkcol("b/col").expect(201);
+    drive.mkcol("b/col/sub").expect(201);
+    let time = |path: &str| drive.propfind(path, "0")[0].text("getlastmodified").expect("a time");
+    let tag = drive.propfind("b/col", "0")[0].text("getetag");
+    let sub = time("b/col/sub");
+    // Times have whole seconds, so that only a change in another second shows.
+    let changes: [(&str, Change); 5] = [
+        ("PUT", |drive| drop(drive.put(&format!("b/col/{}", uuid::Uuid::new_v4()), "x").expect(201))),
+        ("MKCOL", |drive| drop(drive.mkcol(&format!("b/col/{}", uuid::Uuid::new_v4())).expect(201))),
+        ("MOVE", |drive| {
+            drive.put("b/elsewhere", "x").expect(201);
+            assert!(drive.moves("b/elsewhere", "b/col/moved").status < 300);
+        }),
+        ("COPY", |drive| drop(drive.copies("b/col/moved", &format!("b/col/{}", uuid::Uuid::new_v4())).expect(201))),
+        ("DELETE", |drive| {
+            drive.put("b/col/going", "x").expect(201);
+            drive.delete("b/col/going").expect(204);
+        }),
+    ];
+    for (method, change) in changes {
+        let before = time("b/col");
+        let end = Instant::now() + Duration::from_secs(30);
+        while time("b/col") == before {
+            assert!(Instant::now() < end, "{method} is no modification");
+            change(&drive);
+        }
+    }
+    assert_eq!((time("b/col/sub"), drive.propfind("b/col", "0")[0].text("getetag")), (sub, tag), "these are their own");
+}
+
+#[test]
+fn delete_of_a_collection_takes_all_of_it_or_is_refused() {
+    let drive = Drive::new();
+    drive.mkcol("b/col").expect(201);
+    drive.put("b/col/f", "x").expect(201);
+    let delete = |path: &str, depth: &str| drive.send(on("DELETE", path).header("Depth", depth));
+    for depth in ["0", "1", "2", ""] {
+        assert_eq!(delete("b/col", depth).problem(), "400 PR400-DV-0003", "{depth}");
+    }
+    assert_eq!(drive.text("b/col/f"), "x");
+    delete("b/col/f", "0").expect(204);
+    delete("b/col", "Infinity").expect(204);
+    assert_eq!(delete("b/col", "0").problem(), "404 PR404-DV-0001");
 }
 
 #[test]

@@ -143,6 +143,23 @@ fn a_cell_and_its_boxes_tell_what_the_cell_holds() {
 }
 
 #[test]
+fn the_unit_tells_its_administrator_the_room_on_the_disk() {
+    let drive = drive();
+    let ask = |request: Request, depth: &str| {
+        let body = "<D:propfind xmlns:D=\"DAV:\"><D:prop><D:quota-used-bytes/><D:quota-available-bytes/></D:prop></D:propfind>";
+        let listed = multistatus(&drive.send(request.header("Depth", depth).body(body)).expect(207)).remove(0);
+        ["quota-used-bytes", "quota-available-bytes"]
+            .map(|name| listed.text(name).map(|n| n.parse::<u64>().expect("a number")))
+    };
+    for depth in ["0", "1"] {
+        let told = ask(Request::new("PROPFIND", "/").bearer(TOKEN), depth);
+        assert!(told.iter().all(|bytes| bytes.is_some_and(|bytes| bytes > 0)), "{told:?}");
+    }
+    let others = ask(Request::new("PROPFIND", "/").basic("somebody", "else"), "0");
+    assert_eq!(others, [None, None], "nobody else");
+}
+
+#[test]
 fn the_command_line_shows_and_sets_a_cells_limit() {
     use crate::harness::run;
     let drive = drive();

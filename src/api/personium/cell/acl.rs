@@ -5,6 +5,7 @@ use http::StatusCode;
 use super::super::call::Call;
 use super::{properties, tagged};
 use crate::base::xml::{self, Limits};
+use crate::dav::acl::refusal;
 use crate::domain::access::Place;
 use crate::domain::acl::{
     AceView, AclError, AclView, Form, Inherited, Level, Principal, PrincipalView, Privileges, RoleReference,
@@ -24,13 +25,13 @@ pub(super) fn replace(call: &Call) -> std::result::Result<Response, Problem> {
     let permission = call.permission(&[Place::Cell])?;
     let content = |e| Problem::new(Code::XmlContent).because(e);
     let root = xml::parse(&call.body, Limits::of(call.body.len())).map_err(content)?;
-    let document = parse_acl(&root, Level::Cell).map_err(refused)?;
+    let document = parse_acl(&root, Level::Cell).map_err(refusal)?;
     let urls = own_urls(call);
     let mut aces = Vec::with_capacity(document.aces.len());
     for ace in &document.aces {
         let role = match &ace.principal {
             Principal::All => None,
-            Principal::Href(href) => Some(resolve_role(href, document.base.as_deref(), &urls).map_err(refused)?),
+            Principal::Href(href) => Some(resolve_role(href, document.base.as_deref(), &urls).map_err(refusal)?),
         };
         aces.push((role, ace.privileges.bits() as i64));
     }
@@ -61,20 +62,11 @@ fn role_number(view: &View<'_>, role: &RoleReference, cell_url: &str) -> Result<
         None => 0,
         Some(name) => match view.cell_box(name)? {
             Some(found) => found.id,
-            None => return Err(refused(AclError::Box(format!("{cell_url}{name}"))).into()),
+            None => return Err(refusal(AclError::Box(format!("{cell_url}{name}"))).into()),
         },
     };
     let found = view.object(ObjectKind::Role, &role.role, owner)?;
-    found.map(|object| object.id).ok_or_else(|| Error::from(refused(AclError::Role)))
-}
-
-fn refused(error: AclError) -> Problem {
-    match error {
-        AclError::Content => Code::XmlContent.into(),
-        AclError::Role => Code::RoleNotFound.into(),
-        AclError::Box(url) => Problem::new(Code::BoxOfUrlNotFound).with(url),
-        AclError::Invalid(cause) => Problem::new(Code::XmlValidate).with(cause),
-    }
+    found.map(|object| object.id).ok_or_else(|| Error::from(refusal(AclError::Role)))
 }
 
 /// The list as the property `acl`, roles by the names they have now.

@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use super::super::call::Call;
-use super::super::listing::{self, Depth, Wanted};
+use super::super::listing::{self, Depth, Prop, Wanted};
+use crate::storage::space::{Quota, Space};
 use crate::storage::unit::CellRecord;
 use crate::web::auth::{AccessContext, Place};
 use crate::web::problem::Problem;
@@ -24,27 +25,39 @@ pub(super) fn propfind(call: Call) -> std::result::Result<Response, Problem> {
     }
     let wanted = Wanted::parse(&call.body)?;
     if depth? == Depth::Zero {
-        return Ok(listing::single(&call.asked.unit(), &listing::collection(None), &wanted));
+        return Ok(listing::single(&call.asked.unit(), &unit_props(&call, &wanted)?, &wanted));
     }
+    let unit = unit_props(&call, &wanted)?;
     let first = call.unit.cells_after(0, PAGE, call.limited_to()).map_err(|e| call.failed(e))?;
     let (writer, body) = Body::written();
     tokio::task::spawn_blocking(move || {
-        if let Err(e) = write(writer, &call, first, &wanted) {
+        if let Err(e) = write(writer, &call, &unit, first, &wanted) {
             tracing::debug!(error = %e, "a listing of cells ended early");
         }
     });
     Ok(listing::multistatus(body))
 }
 
+/// What is told of the unit: to its administrator also the room on its disk, if asked, because no cell has all of it.
+fn unit_props(call: &Call, wanted: &Wanted) -> std::result::Result<Vec<Prop>, Problem> {
+    let mut props = listing::collection(None);
+    if call.access.is_unit_admin() && listing::asks_quota(wanted) {
+        let Space { free, total } = call.unit.space().map_err(|e| call.failed(e))?;
+        props.extend(listing::quota(&Quota { used: total.saturating_sub(free), available: free }));
+    }
+    Ok(props)
+}
+
 /// Writes the unit and all cells. A failure leaves the body unfinished, so that it cannot pass as whole.
 fn write(
     mut out: crate::web::body::BodyWriter,
     call: &Call,
+    unit: &[Prop],
     mut page: Vec<CellRecord>,
     wanted: &Wanted,
 ) -> io::Result<()> {
     listing::begin(&mut out)?;
-    listing::resource(&mut out, &call.asked.unit(), &listing::collection(None), wanted)?;
+    listing::resource(&mut out, &call.asked.unit(), unit, wanted)?;
     while let Some(last) = page.last().map(|record| record.number) {
         write_page(&mut out, &call.asked, &page, wanted)?;
         page = call.unit.cells_after(last, PAGE, call.limited_to()).map_err(io::Error::other)?;

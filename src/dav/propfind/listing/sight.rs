@@ -6,7 +6,9 @@
 use std::fmt::Write as _;
 
 use crate::base::id::ResourceId;
+use crate::base::path::encode_segment;
 use crate::base::xml::{DAV, escape_text};
+use crate::dav::propfind::wanted::Wanted;
 use crate::dav::subject::Subject;
 use crate::domain::access::{At, Caller, Who};
 use crate::domain::acl::{Level, Privilege};
@@ -23,13 +25,17 @@ pub(in crate::dav::propfind) struct Sight<'v> {
     cell_url: String,
     /// The URL of who asks.
     user: Option<String>,
+    /// The URL of the unit user whose cell it is, where that was asked for and there is one.
+    owner: Option<String>,
 }
 
 impl<'v> Sight<'v> {
-    pub(super) fn of(view: &'v View<'v>, subject: &Subject, lookup: &Lookup) -> Result<Self> {
+    pub(super) fn of(view: &'v View<'v>, subject: &Subject, lookup: &Lookup, wanted: &Wanted) -> Result<Self> {
         let cell_url = subject.asked.cell(subject.cell.name());
+        let owner = if wanted.owner() { view.meta_text("owner")? } else { None };
+        let owner = owner.map(|owner| subject.asked.public(&owner));
         if subject.access.is_unit_admin() {
-            return Ok(Self { limits: None, acls: true, cell_url, user: Some(subject.asked.unit()) });
+            return Ok(Self { limits: None, acls: true, cell_url, user: Some(subject.asked.unit()), owner });
         }
         let at = subject.access.at(view)?;
         let caller = subject.access.caller(&at)?;
@@ -40,7 +46,7 @@ impl<'v> Sight<'v> {
             Who::UnitUser(user) => Some(subject.asked.public(&user.subject)),
             _ => None,
         };
-        Ok(Self { limits: Some((at, caller, lookup.cell_box.clone())), acls: hidden.is_none(), cell_url, user })
+        Ok(Self { limits: Some((at, caller, lookup.cell_box.clone())), acls: hidden.is_none(), cell_url, user, owner })
     }
 
     /// Whether a member, which has a list of its own, of something that is seen is seen too.
@@ -65,6 +71,10 @@ impl<'v> Sight<'v> {
             Live::PrincipalCollectionSet => href(out, &format!("{}__role/", self.cell_url)),
             Live::AclRestrictions => out.push_str("<D:grant-only/><D:no-invert/>"),
             Live::SupportedPrivilegeSet => supported(out, Privilege::All),
+            Live::Owner => self.owner.iter().for_each(|url| href(out, url)),
+            Live::InheritedAclSet if self.acls => self.above(out, chain),
+            // There are no groups of owners.
+            Live::Group | Live::InheritedAclSet => {}
             _ => {
                 for privilege in Privilege::ALL.iter().filter(|p| p.level() == Level::Box) {
                     if self.holds(chain, *privilege)? {
@@ -77,6 +87,18 @@ impl<'v> Sight<'v> {
         }
         let _ = write!(out, "</D:{local}>");
         Ok(())
+    }
+
+    /// The collections above a resource that have lists, which hold for it too.
+    fn above(&self, out: &mut String, chain: &[Resource]) {
+        let mut url = self.cell_url.trim_end_matches('/').to_owned();
+        for row in chain.iter().take(chain.len().saturating_sub(1)) {
+            url.push('/');
+            url.push_str(&encode_segment(&row.name));
+            if row.has_acl() {
+                href(out, &url);
+            }
+        }
     }
 
     fn holds(&self, chain: &[Resource], privilege: Privilege) -> Result<bool> {
