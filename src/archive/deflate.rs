@@ -11,10 +11,13 @@ pub use super::join::Malformed;
 pub const SAMPLE: usize = 64 << 10;
 /// The same of members that are shorter than that and look like noise.
 const SHORT: usize = 2 << 10;
+const SEEN_BITS: u32 = 12;
 
 /// Compresses whole members.
 pub struct Compressor {
     deflate: libdeflater::Compressor,
+    /// Four bytes of a sample each, at a place that they choose.
+    seen: Vec<u32>,
 }
 
 impl Compressor {
@@ -22,15 +25,18 @@ impl Compressor {
     pub fn new(level: u32) -> Self {
         let level = libdeflater::CompressionLvl::new(level.clamp(1, 12) as i32)
             .expect("invariant: the level was brought into its range");
-        Self { deflate: libdeflater::Compressor::new(level) }
+        Self { deflate: libdeflater::Compressor::new(level), seen: vec![0; 1 << SEEN_BITS] }
     }
 
     /// Appends content in the shorter of its two forms, and says which that is.
     pub fn pack(&mut self, content: &[u8], out: &mut Vec<u8>) -> Method {
-        let sample = if content.len() > SAMPLE { SAMPLE } else { SHORT };
         // Compressing what is compressed already costs as much as compressing what is not.
-        let doubtful = content.len() > SAMPLE || (content.len() >= 2 * SHORT && is_noise(content));
-        if doubtful && !self.shrinks(middle(content, sample)) {
+        let hopeless = if content.len() > SAMPLE {
+            !self.shrinks(middle(content, SAMPLE))
+        } else {
+            content.len() >= 2 * SHORT && is_noise(content) && !self.repeats(middle(content, SHORT))
+        };
+        if hopeless {
             out.extend_from_slice(content);
             return Method::Stored;
         }
@@ -63,6 +69,22 @@ impl Compressor {
         let mut out = vec![0; self.deflate.deflate_compress_bound(sample.len())];
         let packed = self.deflate.deflate_compress(sample, &mut out);
         packed.is_ok_and(|n| n < sample.len() - sample.len() / 32)
+    }
+}
+
+impl Compressor {
+    /// Whether one in 32 of its bytes begins a sequence of four that is in the sample before. Tells of bytes that are all equally
+    /// frequent, in a tenth of the time that compressing takes, whether there is anything to gain.
+    fn repeats(&mut self, sample: &[u8]) -> bool {
+        self.seen.fill(0);
+        let mut again = 0;
+        for four in sample.windows(4) {
+            let four = u32::from_le_bytes([four[0], four[1], four[2], four[3]]);
+            let place = &mut self.seen[(four.wrapping_mul(0x9E37_79B1) >> (32 - SEEN_BITS)) as usize];
+            again += usize::from(*place == four);
+            *place = four;
+        }
+        again >= sample.len() / 32
     }
 }
 
