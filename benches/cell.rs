@@ -23,7 +23,8 @@ pub fn rows(options: &Options) -> Result<Vec<Row>> {
         rows.push(cell.exports(options, 6, "5.0x")?);
         rows.push(cell.imports(options)?);
         if name == "mixed" {
-            rows.push(cell.noticed(options)?);
+            rows.push(cell.noticed(options, 1)?);
+            rows.push(cell.noticed(options, 16)?);
         }
     }
     Ok(rows)
@@ -149,8 +150,8 @@ impl Filled {
         Ok(row.beside("ripunzip and sync", theirs).target("1.0x").peak(cellar.process.peak_rss()))
     }
 
-    /// The slowest hundredth of small GETs over one connection, while nothing else happens and while the cell is exported.
-    fn noticed(&self, options: &Options) -> Result<Row> {
+    /// The slowest hundredth of small GETs, while nothing else happens and while the cell is exported.
+    fn noticed(&self, options: &Options, connections: usize) -> Result<Row> {
         let cellar = &self.cellar;
         cellar.connect()?.send("PUT", "/c/b/noticed", &[], &[7; 4096])?;
         let mut exports = 0;
@@ -161,44 +162,69 @@ impl Filled {
                 let over = AtomicBool::new(false);
                 std::thread::scope(|scope| {
                     let export = scope.spawn(|| {
-                        let done = job(cellar, "__export", &format!("{{\"Name\":\"n-{exports}\"}}"));
+                        let done = job(cellar, "__export", &format!("{{\"Name\":\"n{connections}-{exports}\"}}"));
                         over.store(true, Ordering::Relaxed);
                         done
                     });
-                    let latency = slowest_hundredth(cellar, || over.load(Ordering::Relaxed))?;
+                    let latency = slowest_hundredth(cellar, connections, || over.load(Ordering::Relaxed))?;
                     export.join().map_err(|_| "a panic")??;
                     Ok(latency)
                 })
             },
             || {
                 let begin = Instant::now();
-                slowest_hundredth(cellar, || begin.elapsed() > Duration::from_secs(3))
+                slowest_hundredth(cellar, connections, || begin.elapsed() > Duration::from_secs(3))
             },
         )?;
-        let row = Row::new("p99 of GET of 4 KiB while that cell is exported", Unit::Milliseconds, during);
+        let over = if connections == 1 { "1 connection".to_owned() } else { format!("{connections} connections") };
+        let row = Row::new(
+            format!("p99 of GET of 4 KiB over {over} while that cell is exported"),
+            Unit::Milliseconds,
+            during,
+        );
         Ok(row.beside("idle", idle).target("0.5x"))
     }
 }
 
 /// Milliseconds that all but one in a hundred requests stay below.
-fn slowest_hundredth(cellar: &Cellar, over: impl Fn() -> bool) -> Result<f64> {
-    let (mut connection, mut times) = (cellar.connect()?, Vec::new());
-    while !over() || times.len() < 100 {
-        let begin = Instant::now();
-        connection.send("GET", "/c/b/noticed", &[], b"")?;
-        times.push(begin.elapsed().as_secs_f64() * 1e3);
-        // As people ask: now and then.
-        std::thread::sleep(Duration::from_micros(500));
-    }
+fn slowest_hundredth(cellar: &Cellar, connections: usize, over: impl Fn() -> bool + Sync) -> Result<f64> {
+    let one = || -> Result<Vec<f64>> {
+        let (mut connection, mut times) = (cellar.connect()?, Vec::new());
+        while !over() || times.len() < 100 {
+            let begin = Instant::now();
+            connection.send("GET", "/c/b/noticed", &[], b"")?;
+            times.push(begin.elapsed().as_secs_f64() * 1e3);
+            // As people ask: now and then.
+            std::thread::sleep(Duration::from_micros(500) * connections as u32);
+        }
+        Ok(times)
+    };
+    let mut times = std::thread::scope(|scope| -> Result<Vec<f64>> {
+        let threads: Vec<_> = (0..connections).map(|_| scope.spawn(one)).collect();
+        let mut times = Vec::new();
+        for thread in threads {
+            times.extend(thread.join().map_err(|_| "a panic")??);
+        }
+        Ok(times)
+    })?;
     times.sort_by(f64::total_cmp);
     Ok(times[times.len() * 99 / 100])
 }
 
-/// Milliseconds from the request until nothing is in progress.
+/// Milliseconds from the request until nothing is in progress. An export's file is looked for on disk before its status is
+/// asked, since a hundred questions a second take a part of the cores that the peers have for themselves.
 fn job(cellar: &Cellar, endpoint: &str, body: &str) -> Result<f64> {
     let (target, mut connection) = (format!("/c/{endpoint}"), cellar.connect()?);
+    let named = body.split('"').nth(3).filter(|_| endpoint == "__export");
+    let file = named.map(|name| cellar.root.join(format!("cells/c/snapshot/{name}.zip")));
     let begin = Instant::now();
     connection.send("POST", &target, &[], body.as_bytes())?;
+    while let Some(file) = &file
+        && !file.exists()
+        && begin.elapsed() < Duration::from_mins(10)
+    {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     loop {
         let (_, body) = connection.send("GET", &target, &[], b"")?;
         let text = String::from_utf8_lossy(&body);
@@ -208,6 +234,6 @@ fn job(cellar: &Cellar, endpoint: &str, body: &str) -> Result<f64> {
         if text.contains("failed") {
             return Err(format!("{target}: {text}").into());
         }
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -11,10 +11,18 @@ pub use super::join::Malformed;
 pub const SAMPLE: usize = 64 << 10;
 /// The same of members that are shorter than that and look like noise.
 const SHORT: usize = 2 << 10;
+const SEEN_BITS: u32 = 12;
+/// Bytes that are no more uneven than this look like noise; those that are more uneven than that shrink, whatever they are.
+const EVEN: f64 = 1.1;
+const SKEWED: f64 = 4.0;
 
 /// Compresses whole members.
 pub struct Compressor {
     deflate: libdeflater::Compressor,
+    /// Room for what comes out, kept: new memory costs more than a copy.
+    room: Vec<u8>,
+    /// Four bytes of a sample each, at a place that they choose.
+    seen: Vec<u32>,
 }
 
 impl Compressor {
@@ -22,47 +30,67 @@ impl Compressor {
     pub fn new(level: u32) -> Self {
         let level = libdeflater::CompressionLvl::new(level.clamp(1, 12) as i32)
             .expect("invariant: the level was brought into its range");
-        Self { deflate: libdeflater::Compressor::new(level) }
+        let deflate = libdeflater::Compressor::new(level);
+        Self { deflate, room: Vec::new(), seen: vec![0; 1 << SEEN_BITS] }
     }
 
     /// Appends content in the shorter of its two forms, and says which that is.
     pub fn pack(&mut self, content: &[u8], out: &mut Vec<u8>) -> Method {
-        let sample = if content.len() > SAMPLE { SAMPLE } else { SHORT };
         // Compressing what is compressed already costs as much as compressing what is not.
-        let doubtful = content.len() > SAMPLE || (content.len() >= 2 * SHORT && is_noise(content));
-        if doubtful && !self.shrinks(middle(content, sample)) {
+        let sample = middle(content, content.len().min(SAMPLE));
+        let evenness = evenness(sample);
+        let hopeless = if evenness > SKEWED {
+            false
+        } else if content.len() > SAMPLE {
+            !self.shrinks(sample)
+        } else {
+            content.len() >= 2 * SHORT && evenness < EVEN && !self.repeats(middle(content, SHORT))
+        };
+        if hopeless {
             out.extend_from_slice(content);
             return Method::Stored;
         }
-        let start = out.len();
-        self.deflate(content, out);
-        if out.len() - start < content.len() {
-            return Method::Deflated;
-        }
-        out.truncate(start);
-        out.extend_from_slice(content);
-        Method::Stored
+        let packed = self.deflate(content);
+        let (method, bytes) =
+            if packed.len() < content.len() { (Method::Deflated, packed) } else { (Method::Stored, content) };
+        out.extend_from_slice(bytes);
+        method
     }
 
     /// Appends one piece of a member; unless it is the last, others may follow it.
     pub fn piece(&mut self, content: &[u8], last: bool, out: &mut Vec<u8>) -> Result<(), Malformed> {
         let start = out.len();
-        self.deflate(content, out);
+        out.extend_from_slice(self.deflate(content));
         if last { Ok(()) } else { join::leave_open(out, start) }
     }
 
-    fn deflate(&mut self, content: &[u8], out: &mut Vec<u8>) {
-        let start = out.len();
-        out.resize(start + self.deflate.deflate_compress_bound(content.len()), 0);
-        let packed = self.deflate.deflate_compress(content, &mut out[start..]);
-        out.truncate(start + packed.expect("invariant: there is room for the worst"));
+    /// A whole stream.
+    fn deflate(&mut self, content: &[u8]) -> &[u8] {
+        let bound = self.deflate.deflate_compress_bound(content.len());
+        if self.room.len() < bound {
+            self.room.resize(bound, 0);
+        }
+        let packed = self.deflate.deflate_compress(content, &mut self.room);
+        &self.room[..packed.expect("invariant: there is room for the worst")]
     }
 
     /// Whether a sample says that its member is worth compressing: by 3 % at least.
     pub fn shrinks(&mut self, sample: &[u8]) -> bool {
-        let mut out = vec![0; self.deflate.deflate_compress_bound(sample.len())];
-        let packed = self.deflate.deflate_compress(sample, &mut out);
-        packed.is_ok_and(|n| n < sample.len() - sample.len() / 32)
+        self.deflate(sample).len() < sample.len() - sample.len() / 32
+    }
+
+    /// Whether one in 32 of its bytes begins a sequence of four that is in the sample before. Tells of bytes that are all equally
+    /// frequent, in a tenth of the time that compressing takes, whether there is anything to gain.
+    fn repeats(&mut self, sample: &[u8]) -> bool {
+        self.seen.fill(0);
+        let mut again = 0;
+        for four in sample.windows(4) {
+            let four = u32::from_le_bytes([four[0], four[1], four[2], four[3]]);
+            let place = &mut self.seen[(four.wrapping_mul(0x9E37_79B1) >> (32 - SEEN_BITS)) as usize];
+            again += usize::from(*place == four);
+            *place = four;
+        }
+        again >= sample.len() / 32
     }
 }
 
@@ -71,8 +99,9 @@ fn middle(content: &[u8], length: usize) -> &[u8] {
     &content[start..start + length]
 }
 
-/// Whether all bytes are about equally frequent: two of them are the same hardly more often than by chance.
-fn is_noise(content: &[u8]) -> bool {
+/// How often two bytes of a content are the same, beside how often they are by chance: 1 where all are equally frequent, 256 where
+/// all are the same.
+fn evenness(content: &[u8]) -> f64 {
     // Four tables, because counting the same byte twice in a row waits for the first time.
     let mut tables = [[0_u32; 256]; 4];
     let mut chunks = content.chunks_exact(4);
@@ -86,9 +115,9 @@ fn is_noise(content: &[u8]) -> bool {
     }
     let count = |byte: usize| tables.iter().map(|table| u64::from(table[byte])).sum::<u64>();
     let same: u64 = (0..256).map(count).map(|n| n * n.saturating_sub(1)).sum();
-    let n = content.len() as u64;
+    let pairs = content.len() as u64 * (content.len() as u64).saturating_sub(1);
     // By chance it is one pair in 256.
-    same * 256 * 10 < n * (n - 1) * 11
+    (same * 256) as f64 / pairs.max(1) as f64
 }
 
 #[cfg(test)]

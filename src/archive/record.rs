@@ -64,13 +64,20 @@ pub(super) struct Header<'m> {
     pub(super) compressed: u64,
     /// The local header has room for sizes of 64 bits.
     pub(super) wide: bool,
+    /// The time is also told in UTC, and to the second, in a field of its own.
+    pub(super) exact_time: bool,
 }
 
 impl<'m> Header<'m> {
     fn stored(member: &'m Member, crc: u32) -> Self {
         let size = member.content_len();
+        let Member { name, mtime, kind, .. } = member;
         let (method, wide) = (STORED, is_large(member));
-        Self { name: &member.name, mtime: member.mtime, kind: member.kind, method, crc, size, compressed: size, wide }
+        Self { name, mtime: *mtime, kind: *kind, method, crc, size, compressed: size, wide, exact_time: true }
+    }
+
+    fn time_len(&self) -> u64 {
+        if self.exact_time { time_len(self.mtime) } else { 0 }
     }
 }
 
@@ -85,7 +92,7 @@ pub(super) fn put_local_of(out: &mut Vec<u8>, h: &Header<'_>) {
     let zip64 = if h.wide { LOCAL_ZIP64_LEN } else { 0 };
     put32(out, LOCAL_SIGNATURE);
     put_common(out, h, h.wide, sizes);
-    put16(out, (zip64 + time_len(h.mtime)) as u16);
+    put16(out, (zip64 + h.time_len()) as u16);
     out.extend_from_slice(h.name.as_bytes());
     if h.wide {
         put16(out, ZIP64_EXTRA);
@@ -93,7 +100,7 @@ pub(super) fn put_local_of(out: &mut Vec<u8>, h: &Header<'_>) {
         put64(out, h.size);
         put64(out, h.compressed);
     }
-    put_time_extra(out, h.mtime);
+    put_time_extra(out, h);
 }
 
 /// Appends the central directory record of a member whose local header is at `offset`.
@@ -108,7 +115,7 @@ pub(super) fn put_central_of(out: &mut Vec<u8>, h: &Header<'_>, offset: u64) {
     put32(out, CENTRAL_SIGNATURE);
     put16(out, MADE_BY);
     put_common(out, h, zip64 > 0 || h.wide, (h.size.min(FULL_32), h.compressed.min(FULL_32)));
-    put16(out, (zip64 + time_len(h.mtime)) as u16);
+    put16(out, (zip64 + h.time_len()) as u16);
     out.extend_from_slice(&[0; 6]); // no comment, first disk, binary content
     put32(out, attributes(h.kind));
     put32(out, offset.min(FULL_32) as u32);
@@ -120,7 +127,7 @@ pub(super) fn put_central_of(out: &mut Vec<u8>, h: &Header<'_>, offset: u64) {
             put64(out, n);
         }
     }
-    put_time_extra(out, h.mtime);
+    put_time_extra(out, h);
 }
 
 /// The fields that both headers have, from the version up to the length of the name.
@@ -137,8 +144,8 @@ fn put_common(out: &mut Vec<u8>, h: &Header<'_>, zip64: bool, (size, compressed)
     put16(out, h.name.len() as u16);
 }
 
-fn put_time_extra(out: &mut Vec<u8>, mtime: i64) {
-    if let Ok(mtime) = i32::try_from(mtime) {
+fn put_time_extra(out: &mut Vec<u8>, h: &Header<'_>) {
+    if let (true, Ok(mtime)) = (h.exact_time, i32::try_from(h.mtime)) {
         put16(out, TIME_EXTRA);
         put16(out, 5);
         out.push(1);

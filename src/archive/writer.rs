@@ -16,7 +16,7 @@ const WIDE: u64 = FULL_32 - (256 << 20);
 pub struct Packed {
     /// A directory's ends with a slash.
     pub name: String,
-    /// Seconds since 1970.
+    /// Seconds since 1970; told in UTC, two seconds fine.
     pub mtime: i64,
     pub method: Method,
     pub crc: u32,
@@ -41,6 +41,8 @@ impl Packed {
             size: self.size,
             compressed: self.compressed,
             wide: self.size >= WIDE,
+            // Eighteen bytes a member, and who made the archive has better times in it.
+            exact_time: false,
         }
     }
 

@@ -1,8 +1,8 @@
 //! The only `unsafe` of the project: system calls for which the crates used here have no safe wrapper.
 //!
 //! Byte-range locks that belong to an open file and not to the process: POSIX record locks vanish when any descriptor of the
-//! file is closed, the open-file-description locks of Linux do not. How much a socket has not yet handed over. And numbers that
-//! processes share.
+//! file is closed, the open-file-description locks of Linux do not. How much a socket has not yet handed over. Threads that run when
+//! nothing else does. And numbers that processes share.
 
 use std::fs::File;
 use std::io;
@@ -86,6 +86,16 @@ pub fn begin_writing(file: &File, offset: u64, length: u64) {
             libc::SYNC_FILE_RANGE_WRITE,
         )
     };
+}
+
+/// Lets the calling thread run only while nothing else wants its CPU, and takes it away at once for whatever does. It stays so, and
+/// so are the threads that it starts.
+#[allow(unsafe_code)]
+pub fn run_when_idle() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the call reads the parameters, which are valid while it runs; 0 stands for the calling thread.
+    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, std::ptr::from_ref(&parameters)) };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Bytes that were written to a TCP socket and that its peer has not acknowledged yet.

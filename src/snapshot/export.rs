@@ -3,15 +3,20 @@
 //! Taking the moment is one registered generation and one pass over the rows; the content of files is read afterwards, in the
 //! versions of that moment, while everybody goes on working. Memory does not grow with the cell.
 
+mod crew;
+mod item;
 mod moment;
 mod pack;
+mod reader;
+mod task;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub(super) use moment::Moment;
 
-use self::pack::{Item, Packer, Terms};
+use self::item::Item;
+use self::pack::{Packer, Terms};
 use super::failure::Failure;
 use super::progress::Progress;
 use super::{OWN_ENTRIES, OWN_LOG};

@@ -20,8 +20,11 @@ use crate::base::id::ETag;
 use crate::base::path::Segment;
 use crate::base::sys;
 
-/// So many bytes of a file that is being written go on their way to the disk together.
-const BEGIN: u64 = 8 << 20;
+/// So many bytes of a file that is being written go on their way to the disk together. The kernel lets nobody else on the CPU
+/// meanwhile.
+const BEGIN: u64 = 1 << 20;
+/// Bytes that are written at once, for the same reason.
+const WRITE: usize = 128 << 10;
 
 /// The folder below a cell's directory.
 pub(crate) const FOLDER: &str = "snapshot";
@@ -194,7 +197,9 @@ impl NewSnapshot {
     /// Appends.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let Litter { core, name, .. } = &self.litter;
-        core.disk.write_all(&mut self.file, bytes).map_err(Error::io("write", name.clone()))?;
+        for bytes in bytes.chunks(WRITE) {
+            core.disk.write_all(&mut self.file, bytes).map_err(Error::io("write", name.clone()))?;
+        }
         self.size += bytes.len() as u64;
         if self.size - self.begun >= BEGIN {
             sys::begin_writing(&self.file, self.begun, self.size - self.begun);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::pack::{Content, Item};
+use super::item::{Content, Item};
 use super::{ExportOf, log_name};
 use crate::base::clock;
 use crate::snapshot::doc::{Doc, DocIds};
