@@ -169,6 +169,7 @@ fn open_unit(args: &ServeArgs, config: &Config) -> Result<Arc<Unit>, Error> {
         children: i64::try_from(config.limits.children_per_collection).unwrap_or(i64::MAX),
         depth: config.limits.collection_depth as usize,
         cell_bytes: i64::try_from(config.limits.cell_bytes.0).unwrap_or(i64::MAX),
+        relaxed: config.storage.durability == crate::config::value::Durability::Relaxed,
     };
     let unit = Unit::open(&args.root, Role::Server, limits)?;
     unit.resume().map_err(OpenError::from)?;

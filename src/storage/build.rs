@@ -48,6 +48,8 @@ pub struct BuildTree {
     /// Bytes after which the next is.
     much: u64,
     syncing: Arc<AtomicBool>,
+    /// Nothing is synced.
+    lax: bool,
     folders: Mutex<HashMap<String, Arc<OwnedFd>>>,
 }
 
@@ -72,12 +74,17 @@ impl BuildTree {
         let core = cell.core.clone();
         let at_once = core.syncs_whole.then(|| tree::open_dir(core.dir.as_fd(), "staging").ok()).flatten();
         let (written, syncing, folders) = (AtomicU64::new(0), Arc::default(), Mutex::default());
-        Self { core, name, at_once, written, much: MUCH, syncing, folders }
+        Self { core, name, at_once, written, much: MUCH, syncing, lax: false, folders }
     }
 
     /// Says how many bytes will be written: the sooner most of them are on their way to the disk, the shorter is the wait at the end.
     pub(crate) fn expect(&mut self, bytes: u64) {
         self.much = (bytes / 3).clamp(LITTLE, MUCH);
+    }
+
+    /// Leaves it to the kernel when content and directories reach the disk: a power cut may take them, a killed process does not.
+    pub(crate) fn lax(&mut self) {
+        self.lax = true;
     }
 
     /// The name below `staging/`.
@@ -140,7 +147,8 @@ impl BuildTree {
 
     /// Lets the disk begin, once much has been written.
     fn count(&self, bytes: u64) {
-        if self.written.fetch_add(bytes, Ordering::Relaxed) + bytes < self.much || self.at_once.is_none() {
+        let is_much = self.written.fetch_add(bytes, Ordering::Relaxed) + bytes >= self.much;
+        if self.lax || !is_much || self.at_once.is_none() {
             return;
         }
         if self.syncing.swap(true, Ordering::AcqRel) {
@@ -157,8 +165,11 @@ impl BuildTree {
         drop(begun);
     }
 
-    /// Makes everything durable. `folders` are the paths of all directories of the tree, itself too.
+    /// Makes everything durable, unless that was left to the kernel. `folders` are the paths of all directories of the tree, itself too.
     pub fn sync<'p>(&self, folders: impl Iterator<Item = &'p str>) -> Result<()> {
+        if self.lax {
+            return Ok(());
+        }
         if let Some(dir) = &self.at_once {
             let done = self.core.disk.sync_file_system(dir.as_fd());
             return done.map_err(Error::io("sync", "the file system"));
@@ -181,7 +192,7 @@ impl NewFile<'_> {
 
     /// Closes the file; what identifies its content is returned.
     pub fn finish(self) -> Result<Identity> {
-        if self.tree.at_once.is_none() {
+        if self.tree.at_once.is_none() && !self.tree.lax {
             self.tree.core.disk.sync_data(&self.file).map_err(Error::io("sync", self.path))?;
         }
         let stat = rustix::fs::fstat(&self.file).map_err(Error::errno("look at", self.path))?;

@@ -48,11 +48,13 @@ pub struct Limits {
     pub depth: usize,
     /// Bytes in a cell that has no limit of its own; 0 for any number.
     pub cell_bytes: i64,
+    /// A power cut may take the last seconds.
+    pub relaxed: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { children: 1_000_000, depth: 50, cell_bytes: 0 }
+        Self { children: 1_000_000, depth: 50, cell_bytes: 0, relaxed: false }
     }
 }
 

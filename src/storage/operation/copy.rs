@@ -1,5 +1,6 @@
 //! COPY: a tree is built aside, below a hidden parent, from one moment of its source, and appears at once.
 
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileExt as _;
 
 use self::fill::Fill;
@@ -88,6 +89,8 @@ struct Hidden<'c> {
     tree: BuildTree,
     root: Option<ResourceId>,
     placed: bool,
+    /// The tree is not synced.
+    lax: bool,
 }
 
 /// Copies what `source` leads to into `target`, which may be another cell. The guard is asked at the moment when the copy
@@ -111,7 +114,8 @@ pub fn copy(
     if !overwrite {
         target.check_room(bytes)?;
     }
-    let mut hidden = Hidden::new(target)?;
+    let replaces = overwrite && target.lookup(&to.box_name, &to.path).is_ok_and(|to| to.missing == 0);
+    let mut hidden = Hidden::new(target, !replaces)?;
     hidden.fill(source, &originals)?;
     let outcome = target.change(PlaceTree {
         to,
@@ -120,6 +124,7 @@ pub fn copy(
         staged: hidden.tree.name().to_owned(),
         root: hidden.root.ok_or(Error::Missing)?,
         bytes,
+        lax: hidden.lax,
     })?;
     hidden.placed = true;
     drop(pin);
@@ -232,6 +237,8 @@ struct PlaceTree {
     root: ResourceId,
     /// What the files hold.
     bytes: i64,
+    /// Its content was not synced.
+    lax: bool,
 }
 
 impl Operation for PlaceTree {
@@ -248,6 +255,11 @@ impl Operation for PlaceTree {
         let mut decision = Decision { op: "copy", ..Decision::rows(()) };
         let created = to.missing > 0;
         if !created {
+            if self.lax {
+                // A power cut may take what is new, but not what it replaces. This came there a moment ago.
+                let synced = ctx.core.disk.sync_file_system(ctx.core.staging.as_fd());
+                synced.map_err(Error::io("sync", "the file system"))?;
+            }
             park(ctx, &to, &mut decision)?;
         }
         let row = ctx.tx.resource(self.root)?.ok_or(Error::Missing)?;
@@ -296,8 +308,14 @@ fn lists_of(lists: Vec<(ResourceId, Acl)>) -> impl FnMut(&Context<'_>) -> Result
 }
 
 impl<'c> Hidden<'c> {
-    fn new(cell: &'c Cell) -> Result<Self> {
-        Ok(Self { cell, tree: BuildTree::new(cell)?, root: None, placed: false })
+    /// `may_be_lax`: whether a power cut may take the tree where the unit lets it.
+    fn new(cell: &'c Cell, may_be_lax: bool) -> Result<Self> {
+        let mut tree = BuildTree::new(cell)?;
+        let lax = may_be_lax && cell.core.limits.relaxed && cell.core.syncs_whole;
+        if lax {
+            tree.lax();
+        }
+        Ok(Self { cell, tree, root: None, placed: false, lax })
     }
 
     /// Copies content and rows.

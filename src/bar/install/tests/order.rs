@@ -147,7 +147,7 @@ fn files_need_a_content_type_and_services_their_declarations() {
 
 #[test]
 fn limits_hold_inside_a_bar() {
-    let limits = Limits { children: 3, depth: 2, cell_bytes: 0 };
+    let limits = Limits { children: 3, depth: 2, cell_bytes: 0, relaxed: false };
     let files = |n: usize| (0..n).fold(base(), |bar, n| bar.file(&format!("d/{n}"), b"x"));
     let folders = |n: usize| (0..n).fold(base(), |bar, n| bar.folder(&format!("d/{n}")));
     let w = World::with(limits);
