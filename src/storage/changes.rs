@@ -8,12 +8,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::base::sys::SharedNumbers;
@@ -25,7 +26,15 @@ const CELLS: usize = 1 << 21;
 
 /// The numbers of all cells of a unit.
 #[derive(Debug, Clone)]
-pub(crate) struct ChangeNumbers(Option<(Arc<SharedNumbers>, Arc<File>)>);
+pub(crate) struct ChangeNumbers(Option<Shared>);
+
+#[derive(Debug, Clone)]
+struct Shared {
+    numbers: Arc<SharedNumbers>,
+    file: Arc<File>,
+    /// The unit's root, from which the paths to files of its cells are short.
+    root: Arc<OwnedFd>,
+}
 
 impl ChangeNumbers {
     /// The numbers of the unit at a root.
@@ -34,7 +43,8 @@ impl ChangeNumbers {
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let opened = options.open(root.join(FILE));
         let (numbers, file) = opened.and_then(|file| Ok((SharedNumbers::map(&file, CELLS)?, file)))?;
-        Ok(Self(Some((Arc::new(numbers), Arc::new(file)))))
+        let root = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Self(Some(Shared { numbers: Arc::new(numbers), file: Arc::new(file), root: Arc::new(root) })))
     }
 
     /// Without them a server keeps nothing. Whoever only writes must not do without: a server would not hear of its changes.
@@ -46,8 +56,8 @@ impl ChangeNumbers {
     /// The number of one cell.
     pub(crate) fn of(&self, cell: i64) -> ChangeNumber {
         let index = usize::try_from(cell).ok().filter(|index| *index < CELLS);
-        let numbers = self.0.as_ref().filter(|(_, file)| index.is_none_or(|index| has_room(file, index)));
-        ChangeNumber { numbers: numbers.map(|(numbers, _)| numbers.clone()), index: index.unwrap_or(CELLS) }
+        let shared = self.0.as_ref().filter(|shared| index.is_none_or(|index| has_room(&shared.file, index)));
+        ChangeNumber { shared: shared.cloned(), index: index.unwrap_or(CELLS) }
     }
 }
 
@@ -67,17 +77,22 @@ fn has_room(file: &File, index: usize) -> bool {
 /// The number of one cell.
 #[derive(Debug, Clone)]
 pub struct ChangeNumber {
-    numbers: Option<Arc<SharedNumbers>>,
+    shared: Option<Shared>,
     index: usize,
 }
 
 impl ChangeNumber {
+    /// The root of the unit, where there are numbers.
+    pub(crate) fn root(&self) -> Option<&OwnedFd> {
+        Some(&self.shared.as_ref()?.root)
+    }
+
     fn load(&self) -> Option<u64> {
-        Some(self.numbers.as_ref()?.get(self.index)?.load(SeqCst))
+        Some(self.shared.as_ref()?.numbers.get(self.index)?.load(SeqCst))
     }
 
     fn store(&self, value: u64) {
-        if let Some(number) = self.numbers.as_ref().and_then(|numbers| numbers.get(self.index)) {
+        if let Some(number) = self.shared.as_ref().and_then(|shared| shared.numbers.get(self.index)) {
             number.store(value, SeqCst);
         }
     }
