@@ -31,6 +31,9 @@ const READ: usize = 4096;
 /// How many connections one wait may find; the others come next.
 const FOUND: usize = 256;
 
+/// So many connections are few for one lane.
+const FEW: usize = 16;
+
 /// What wakes a lane that is to end: no connection has this number.
 const END: Token = Token(usize::MAX);
 
@@ -52,9 +55,10 @@ impl Lanes {
         Self(told.map(|(lane, thread)| (lane, Some(thread))).collect())
     }
 
-    /// Puts a connection into the lane with the fewest. Its socket must not block, and all its requests must have been answered.
+    /// Puts a connection into the first lane with few, or else into the one with the fewest: the more a lane finds at once, the less
+    /// each costs. Its socket must not block, and all its requests must have been answered.
     pub(super) fn enter(&self, stream: TcpStream, peer: IpAddr, pulse: Arc<Pulse>) -> Result<Ride, TcpStream> {
-        let fewest = self.0.iter().min_by_key(|(lane, _)| lane.riders.load(Relaxed));
+        let fewest = self.0.iter().min_by_key(|(lane, _)| lane.riders.load(Relaxed).max(FEW));
         let Some((lane, _)) = fewest else { return Err(stream) };
         let socket = stream.as_raw_fd();
         let held = Held { stream, latest: None, left: None };

@@ -8,13 +8,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::base::sys::SharedNumbers;
@@ -26,7 +27,15 @@ const CELLS: usize = 1 << 21;
 
 /// The numbers of all cells of a unit.
 #[derive(Debug, Clone)]
-pub(crate) struct ChangeNumbers(Option<(Arc<SharedNumbers>, Arc<File>)>);
+pub(crate) struct ChangeNumbers(Option<Shared>);
+
+#[derive(Debug, Clone)]
+struct Shared {
+    numbers: Arc<SharedNumbers>,
+    file: Arc<File>,
+    /// The unit's root, from which the paths to files of its cells are short.
+    root: Arc<OwnedFd>,
+}
 
 impl ChangeNumbers {
     /// The numbers of the unit at a root.
@@ -35,7 +44,8 @@ impl ChangeNumbers {
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let opened = options.open(root.join(FILE));
         let (numbers, file) = opened.and_then(|file| Ok((SharedNumbers::map(&file, CELLS)?, file)))?;
-        Ok(Self(Some((Arc::new(numbers), Arc::new(file)))))
+        let root = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Self(Some(Shared { numbers: Arc::new(numbers), file: Arc::new(file), root: Arc::new(root) })))
     }
 
     /// Without them a server keeps nothing. Whoever only writes must not do without: a server would not hear of its changes.
@@ -59,19 +69,24 @@ impl ChangeNumbers {
 /// The number of one cell.
 #[derive(Debug, Clone)]
 pub struct ChangeNumber {
-    shared: Option<(Arc<SharedNumbers>, Arc<File>)>,
+    shared: Option<Shared>,
     index: usize,
     /// Whether the number is known to have its place on the disk.
     placed: Arc<AtomicBool>,
 }
 
 impl ChangeNumber {
+    /// The root of the unit, where there are numbers.
+    pub(crate) fn root(&self) -> Option<&OwnedFd> {
+        Some(&self.shared.as_ref()?.root)
+    }
+
     /// Sees to it that the number has its place on the disk. The file is sparse, and on a full disk a number that is written where there
     /// is no place ends the process by a signal.
     fn place(&self) -> Result<(), Errno> {
-        let Some((_, file)) = self.shared.as_ref().filter(|_| !self.placed.load(SeqCst)) else { return Ok(()) };
+        let Some(shared) = self.shared.as_ref().filter(|_| !self.placed.load(SeqCst)) else { return Ok(()) };
         let at = (self.index * size_of::<u64>()) as u64;
-        match rustix::fs::fallocate(&**file, FallocateFlags::empty(), at, size_of::<u64>() as u64) {
+        match rustix::fs::fallocate(&*shared.file, FallocateFlags::empty(), at, size_of::<u64>() as u64) {
             Ok(()) | Err(Errno::OPNOTSUPP) => {
                 self.placed.store(true, SeqCst);
                 Ok(())
@@ -81,8 +96,8 @@ impl ChangeNumber {
     }
 
     fn number(&self) -> Option<&AtomicU64> {
-        let (numbers, _) = self.shared.as_ref().filter(|_| self.placed.load(SeqCst))?;
-        numbers.get(self.index)
+        let shared = self.shared.as_ref().filter(|_| self.placed.load(SeqCst))?;
+        shared.numbers.get(self.index)
     }
 
     fn load(&self) -> Option<u64> {

@@ -10,10 +10,11 @@ use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
-use rustix::fs::{Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::cell::{Cell, Content};
@@ -59,6 +60,7 @@ impl Stamp {
 pub struct Known {
     number: ChangeNumber,
     moment: u64,
+    /// From the unit's root.
     path: CString,
     stamp: Stamp,
     /// The last moment of which is known that the file was still the same after it.
@@ -81,7 +83,7 @@ impl Cell {
     }
 
     fn known_as(&self, lookup: &Lookup, row: &Resource, moment: u64, stamp: Stamp) -> Option<Known> {
-        let path = self.core.path.join(lookup.disk_path());
+        let path = Path::new("cells").join(self.core.path.file_name()?).join(lookup.disk_path());
         let path = CString::new(path.as_os_str().as_bytes()).ok()?;
         let same = if row.is_file() {
             (stamp.inode, stamp.size, stamp.mtime_ns) == (row.ino as u64, row.size, row.mtime_ns)
@@ -108,7 +110,9 @@ impl Known {
             return true;
         }
         let now = MOMENTS.load(SeqCst);
-        let same = rustix::fs::lstat(&self.path).is_ok_and(|stat| Stamp::of(&stat) == self.stamp);
+        let Some(root) = self.number.root() else { return false };
+        let stat = rustix::fs::statat(root, &self.path, AtFlags::SYMLINK_NOFOLLOW);
+        let same = stat.is_ok_and(|stat| Stamp::of(&stat) == self.stamp);
         if same {
             self.seen.fetch_max(now, SeqCst);
         }
@@ -121,7 +125,7 @@ impl Known {
             return None;
         }
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(&self.path, flags, Mode::empty()).ok()?;
+        let fd = rustix::fs::openat(self.number.root()?, &self.path, flags, Mode::empty()).ok()?;
         (Stamp::of(&rustix::fs::fstat(&fd).ok()?) == self.stamp).then(|| fd.into())
     }
 }

@@ -20,14 +20,15 @@ fn get(path: &str) -> Request {
     Request::new("GET", &format!("/c/{path}")).bearer(TOKEN)
 }
 
-fn entered(drive: &Drive) -> usize {
-    drive.server.log().matches("a connection enters a lane").count()
+/// How many answers have come from lanes.
+fn from_lanes(drive: &Drive) -> usize {
+    drive.server.log().matches("server::lane: answered again").count()
 }
 
-/// Asks until the connection is in a lane; every answer has this body.
+/// Asks until the answers come from a lane; every one has this body.
 fn enter(drive: &Drive, connection: &mut Connection, request: &Request, body: &[u8]) {
-    let (begun, before) = (Instant::now(), entered(drive));
-    while entered(drive) == before {
+    let (begun, before) = (Instant::now(), from_lanes(drive));
+    while from_lanes(drive) == before {
         assert!(begun.elapsed() < PATIENCE, "it never enters a lane");
         for _ in 0..10 {
             let reply = connection.send(request);
@@ -81,9 +82,9 @@ fn files_and_ranges_come_whole_from_a_lane_to_whoever_reads_slowly() {
     let mut connection = Connection::narrow(drive.server.address);
     let range = |first: usize, last: usize| get("b/f").header("Range", format!("bytes={first}-{last}"));
     for round in 0..4 {
-        let before = entered(&drive);
+        let before = from_lanes(&drive);
         let begun = Instant::now();
-        while entered(&drive) == before {
+        while from_lanes(&drive) == before {
             assert!(begun.elapsed() < PATIENCE, "it never enters a lane");
             for i in 0..20 {
                 let (first, last) = (i * 1000 + round, i * 70_000 + 60_000);
