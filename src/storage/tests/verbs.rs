@@ -1,8 +1,6 @@
 //! Each verb by itself, what readers see meanwhile, and what somebody with a shell does.
 
 use std::os::unix::fs::symlink;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::SeqCst;
 
 use super::*;
 use crate::storage::Error;
@@ -302,40 +300,4 @@ fn what_is_not_permitted_at_its_moment_leaves_nothing() {
     assert!(cell.find_box("later").expect("a look").is_none());
     cell.change(Permitted(Box::new(|_| Ok(())), create())).expect("a box");
     assert!(cell.find_box("later").expect("a look").is_some());
-}
-
-/// How often the whole file system is synced by a copy of a tree to a free name, and by one over another tree.
-fn syncs_of_copies(relaxed: bool) -> (usize, usize) {
-    let World { unit, dir } = World::new();
-    drop(unit);
-    let plan = Arc::new(FaultPlan::default());
-    let limits = Limits { relaxed, ..Limits::default() };
-    let disk = Disk::with_plan(plan.clone());
-    let unit = Unit::open_on(&dir.path().join("unit"), Role::Server, limits, disk).expect("a unit");
-    let w = World { unit, dir };
-    w.mkcol("a").expect("mkcol");
-    w.put("a/x", b"x of a").expect("put");
-    let synced = Arc::new(AtomicUsize::new(0));
-    let counted = synced.clone();
-    let count = move |what: &'static str| {
-        counted.fetch_add(usize::from(what == "sync file system"), SeqCst);
-    };
-    *plan.watcher.0.lock().expect("not poisoned") = Some(Box::new(count));
-    let syncs = || {
-        let before = synced.load(SeqCst);
-        w.copy("a", "b").expect("copy");
-        assert_eq!(w.get("b/x").expect("the copy").0, b"x of a");
-        synced.load(SeqCst) - before
-    };
-    let counts = (syncs(), syncs());
-    *plan.watcher.0.lock().expect("not poisoned") = None;
-    let w = w.reopen(None);
-    assert_eq!(w.get("b/x").expect("the copy").0, b"x of a");
-    counts
-}
-
-#[test]
-fn only_a_relaxed_copy_that_replaces_nothing_waits_for_no_disk() {
-    assert_eq!(syncs_of_copies(false), (1, 1));
-    assert_eq!(syncs_of_copies(true), (0, 1));
 }
