@@ -45,7 +45,7 @@ pub(super) async fn move_to(request: DavRequest) -> Result<Response, Problem> {
         Ok((subject, operation))
     })
     .await
-    .map_err(|problem| if problem.code() == Code::DestinationIsSource { answer.is_the_source() } else { problem })?;
+    .map_err(|problem| if problem.code() == Code::DestinationIsSource { answer.source_refused() } else { problem })?;
     Ok(answer.respond(&outcome))
 }
 
