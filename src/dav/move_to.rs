@@ -10,7 +10,7 @@ use crate::storage::Error;
 use crate::storage::operation::move_to::{MoveGuard, MoveTo, Place};
 use crate::web::Response;
 use crate::web::blocking::run;
-use crate::web::problem::Problem;
+use crate::web::problem::{Code, Problem};
 
 pub(super) async fn move_to(request: DavRequest) -> Result<Response, Problem> {
     let (request, subject, transfer) = run(move || {
@@ -44,7 +44,8 @@ pub(super) async fn move_to(request: DavRequest) -> Result<Response, Problem> {
         };
         Ok((subject, operation))
     })
-    .await?;
+    .await
+    .map_err(|problem| if problem.code() == Code::DestinationIsSource { answer.source_refused() } else { problem })?;
     Ok(answer.respond(&outcome))
 }
 

@@ -111,8 +111,14 @@ impl Transfer {
         match error {
             Error::CellMissing => missing(subject.asked.cell(&self.cell)),
             Error::BoxMissing => missing(subject.asked.cell_box(&self.cell, &self.place.box_name)),
+            Error::SameResource => self.source_refused(),
             e => subject.problem(e),
         }
+    }
+
+    /// The refusal of a place that is the source, or that holds it or lies in it.
+    pub(super) fn source_refused(&self) -> Problem {
+        Problem::new(Code::DestinationIsSource).with(&self.url)
     }
 
     /// The answer once it is there.

@@ -202,9 +202,13 @@ fn headers_of_a_move_are_checked() {
 fn a_collection_goes_neither_into_itself_nor_over_what_holds_it() {
     let drive = two();
     drive.mkcol("b/col/in").expect(201);
-    drive.moves("b/col", "b/col/in/x").expect(403);
-    drive.moves("b/col/in", "b/col").expect(403);
-    drive.copies("b/col/in", "b/col").expect(403);
+    for refused in
+        [drive.moves("b/col", "b/col/in/x"), drive.moves("b/col/in", "b/col"), drive.copies("b/col/in", "b/col")]
+    {
+        assert_eq!(refused.problem(), "403 PR403-DV-0005");
+    }
+    let told = drive.moves("b/col", "b/col/in/x");
+    assert!(told.text().contains(&drive.url("b/col/in/x")), "the destination is named: {}", told.text());
     drive.copies("b/col", "b/col/in/x").expect(201);
     assert_eq!(drive.names("b/col/in/x"), ["c", "in"]);
 }
