@@ -71,8 +71,8 @@ fn at_once(request: &DavRequest, body: &Bytes) -> Option<Response> {
         let subject = request.subject(cell, lookup.cell_box.clone(), access);
         let mut answer = ShortAnswer::default();
         let members = if depth > 0 { subject.cell.known_members(view, lookup.nearest()).ok()? } else { None };
-        // Of what is listed once it would not pay.
-        let again = members.is_some();
+        // Of many members that are listed once it would not pay.
+        let again = depth == 0 || members.is_some();
         let listing = Listing::new(view, &subject, lookup, &wanted).ok()?.knowing(members);
         let lasts = listing.lasts();
         listing.write(&mut answer, depth).ok()?;

@@ -26,9 +26,6 @@ const PIECE: usize = 256 * 1024;
 const LITTLE: u64 = 64 * 1024;
 const AT_ONCE: Duration = Duration::from_millis(50);
 
-/// Data of at least so many bytes is handed on as it came, unless there are many bodies: it may keep some memory around it.
-const LARGE: usize = 32 * 1024;
-
 /// How many pieces may wait for the disk.
 const WAITING: usize = 2;
 
@@ -126,7 +123,7 @@ where
         let (share, mut total) = (Share::take(), 0);
         let mut piece = self.piece(limit, &mut total, share.of(PIECE)).await;
         let (sender, receiver) = mpsc::channel(WAITING);
-        let pieces = Pieces { receiver, came: Vec::new().into_iter(), ended: false };
+        let pieces = Pieces { receiver, ended: false };
         let job = tokio::task::spawn_blocking(move || job(pieces));
         loop {
             let (message, is_last) = match piece {
@@ -147,36 +144,28 @@ where
         job.await.map_err(|e| Problem::internal(format_args!("a job in the blocking pool failed: {e}")))
     }
 
-    /// Gathers the next piece of about `size` bytes, never an empty one; none at the end. `total`: bytes of the body so far.
+    /// Gathers the next piece of about `size` bytes, none at the end. `total`: bytes of the body so far.
     async fn piece(
         &mut self,
         limit: Option<u64>,
         total: &mut u64,
         size: usize,
-    ) -> Result<Option<Vec<Bytes>>, RequestBodyError> {
-        let (mut whole, mut gathered, mut length) = (Vec::new(), BytesMut::new(), 0);
+    ) -> Result<Option<Bytes>, RequestBodyError> {
+        let mut gathered = BytesMut::new();
         while let Some(data) = self.next().await? {
             *total += data.len() as u64;
             if let Some(limit) = limit.filter(|limit| *total > *limit) {
                 return Err(RequestBodyError::TooLarge { limit });
             }
-            length += data.len();
-            if data.len() >= size || (data.len() >= LARGE && size == PIECE) {
-                if !gathered.is_empty() {
-                    whole.push(gathered.split().freeze());
-                }
-                whole.push(data);
-            } else {
-                gathered.extend_from_slice(&data);
+            if gathered.is_empty() && data.len() >= size {
+                return Ok(Some(data));
             }
-            if length >= size {
+            gathered.extend_from_slice(&data);
+            if gathered.len() >= size {
                 break;
             }
         }
-        if !gathered.is_empty() {
-            whole.push(gathered.freeze());
-        }
-        Ok(Some(whole).filter(|piece| !piece.is_empty()))
+        Ok(Some(gathered.freeze()).filter(|piece| !piece.is_empty()))
     }
 
     fn check_length(&self, limit: Option<u64>) -> Result<(), RequestBodyError> {
@@ -282,8 +271,7 @@ where
 }
 
 enum Piece {
-    /// In the order in which it came.
-    Data(Vec<Bytes>),
+    Data(Bytes),
     End,
     Failed(RequestBodyError),
 }
@@ -291,7 +279,6 @@ enum Piece {
 /// The pieces of a request body, for a blocking reader. The last item is an error unless the body came whole.
 pub struct Pieces {
     receiver: mpsc::Receiver<Piece>,
-    came: std::vec::IntoIter<Bytes>,
     ended: bool,
 }
 
@@ -299,17 +286,11 @@ impl Iterator for Pieces {
     type Item = Result<Bytes, RequestBodyError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(data) = self.came.next() {
-            return Some(Ok(data));
-        }
         if self.ended {
             return None;
         }
         match self.receiver.blocking_recv() {
-            Some(Piece::Data(data)) => {
-                self.came = data.into_iter();
-                return self.came.next().map(Ok);
-            }
+            Some(Piece::Data(data)) => return Some(Ok(data)),
             Some(Piece::End) => self.ended = true,
             Some(Piece::Failed(error)) => {
                 self.ended = true;
@@ -378,17 +359,6 @@ mod tests {
         let sizes = sizes.expect("a result");
         assert_eq!(sizes.iter().sum::<usize>(), 1_000_000);
         assert!(sizes[..sizes.len() - 1].iter().all(|n| *n >= PIECE), "{sizes:?}");
-    }
-
-    #[tokio::test]
-    async fn large_and_small_data_come_in_their_order() {
-        let sizes = [40_000, 10, 20_000, 33_000, 300_000, 7, 32_768, 1];
-        let whole: Vec<u8> = (0..sizes.iter().sum()).map(|i: usize| (i % 251) as u8).collect();
-        let mut rest = Bytes::from(whole.clone());
-        let frames = sizes.iter().cycle().map_while(|n| (!rest.is_empty()).then(|| Ok(Frame::data(rest.split_to(*n)))));
-        let frames = frames.collect();
-        let read = |pieces: Pieces| pieces.map(|piece| piece.expect("data")).collect::<Vec<_>>().concat();
-        assert!(chunked(frames).feed(None, read).await.expect("a result") == whole);
     }
 
     #[tokio::test]

@@ -223,8 +223,14 @@ fn a_listing_given_again_is_like_one_that_is_made() {
     ];
     for (what, step) in steps {
         step();
-        for (body, encoding) in [("", None), (prop, None), (prop, Some("gzip"))] {
-            let mut request = on("PROPFIND", "b/d").header("Depth", "1");
+        for (path, depth, body, encoding) in [
+            ("b/d", "1", "", None),
+            ("b/d", "1", prop, None),
+            ("b/d", "1", prop, Some("gzip")),
+            ("b/d", "0", prop, None),
+            ("b/d/3", "0", "", None),
+        ] {
+            let mut request = on("PROPFIND", path).header("Depth", depth);
             if let Some(encoding) = encoding {
                 request = request.header("Accept-Encoding", encoding);
             }
