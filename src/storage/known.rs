@@ -22,6 +22,7 @@ use super::changes::ChangeNumber;
 use super::database::Resource;
 use super::database::cell_box::Lookup;
 use super::tree::mtime_ns;
+use crate::base::clock;
 
 /// A moment of this process. What was seen of a file since then may be told to whoever asked before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +56,10 @@ impl Stamp {
     }
 }
 
+/// How old the last change of a directory must be, in microseconds, before it tells the next one from it: there are kernels whose
+/// clock for files goes by ticks of 10 ms.
+const TICKS: i64 = 25_000;
+
 /// A file or a collection with the moment of its rows.
 #[derive(Debug)]
 pub struct Known {
@@ -79,7 +84,9 @@ impl Cell {
     /// its rows say.
     pub fn know_rows(&self, lookup: &Lookup, moment: Option<u64>) -> Option<Known> {
         let stat = rustix::fs::lstat(self.core.path.join(lookup.disk_path())).ok()?;
-        self.known_as(lookup, lookup.found()?, moment?, Stamp::of(&stat))
+        let stamp = Stamp::of(&stat);
+        let settled = (0..=clock::now_us() - TICKS).contains(&(stamp.changed_ns / 1000));
+        self.known_as(lookup, lookup.found().filter(|_| settled)?, moment?, stamp)
     }
 
     fn known_as(&self, lookup: &Lookup, row: &Resource, moment: u64, stamp: Stamp) -> Option<Known> {
