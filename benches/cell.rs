@@ -17,11 +17,18 @@ use crate::table::{Row, Unit, in_turns, median};
 
 pub fn rows(options: &Options) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for (name, tree) in [("small", Tree::small(options.scaled(10_000))), ("mixed", Tree::mixed(options.scaled(4600)))] {
+    let trees = [
+        ("small", Tree::small(options.scaled(10_000))),
+        ("mixed", Tree::mixed(options.scaled(4600))),
+        ("prose", Tree::prose(options.scaled(4600))),
+    ];
+    for (name, tree) in trees {
         let cell = Filled::new(options, name, tree)?;
         rows.push(cell.exports(options, 1, "3.3x")?);
         rows.push(cell.exports(options, 6, "5.0x")?);
-        rows.push(cell.imports(options)?);
+        if name != "prose" {
+            rows.push(cell.imports(options)?);
+        }
         if name == "mixed" {
             rows.push(cell.noticed(options, 1)?);
             rows.push(cell.noticed(options, 16)?);

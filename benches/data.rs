@@ -33,8 +33,17 @@ pub struct File {
     pub path: String,
     pub size: usize,
     seed: u64,
-    /// Text, or noise.
-    text: bool,
+    kind: Kind,
+}
+
+/// What a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Sixteen words, all equally frequent: it deflates well, but slowly, because every few letters have been there very often.
+    Words,
+    /// Four thousand words, as frequent as those of a language.
+    Prose,
+    Noise,
 }
 
 /// Directories, parents first, and the files in them.
@@ -69,6 +78,15 @@ impl Tree {
         tree
     }
 
+    /// The same with prose in the place of words.
+    pub fn prose(files: usize) -> Self {
+        let mut tree = Self::mixed(files);
+        for file in tree.files.iter_mut().filter(|f| f.kind == Kind::Words) {
+            file.kind = Kind::Prose;
+        }
+        tree
+    }
+
     /// Files of up to 1 KiB, a thousand in a directory.
     pub fn many(files: usize) -> Self {
         let mut tree = Self::default();
@@ -86,7 +104,7 @@ impl Tree {
                 path: format!("file-{i:05}.txt"),
                 size: random.between(64, 256),
                 seed: i as u64,
-                text: true,
+                kind: Kind::Words,
             })
             .collect();
         tree
@@ -100,9 +118,10 @@ impl Tree {
         for i in 0..files {
             let (u, l) = (i % upper, i / upper % lower);
             let text = i / 2 % 2 == 0;
-            let kind = if text { "txt" } else { "bin" };
-            let path = format!("d{u:02}/e{l:02}/file-{i:06}.{kind}");
-            self.files.push(File { path, size: size(), seed: i as u64, text });
+            let extension = if text { "txt" } else { "bin" };
+            let path = format!("d{u:02}/e{l:02}/file-{i:06}.{extension}");
+            let kind = if text { Kind::Words } else { Kind::Noise };
+            self.files.push(File { path, size: size(), seed: i as u64, kind });
         }
     }
 
@@ -126,42 +145,62 @@ impl Tree {
 }
 
 impl File {
-    /// Replaces what is in the buffer: text for one half of the files, noise for the other.
+    /// Replaces what is in the buffer.
     pub fn content(&self, buffer: &mut Vec<u8>) {
         buffer.clear();
         buffer.reserve(self.size + 16);
         let mut random = Random::new(self.seed + 7);
-        if self.text {
-            const WORDS: [&str; 16] = [
-                "the ",
-                "cell ",
-                "box ",
-                "holds ",
-                "a ",
-                "file ",
-                "of ",
-                "somebody ",
-                "and ",
-                "data ",
-                "moves ",
-                "in ",
-                "out, ",
-                "as ",
-                "archive\n",
-                "people ",
-            ];
-            while buffer.len() < self.size {
-                let mut bits = random.next();
-                for _ in 0..16 {
-                    buffer.extend_from_slice(WORDS[(bits & 15) as usize].as_bytes());
-                    bits >>= 4;
+        match self.kind {
+            Kind::Words => {
+                const WORDS: [&str; 16] = [
+                    "the ",
+                    "cell ",
+                    "box ",
+                    "holds ",
+                    "a ",
+                    "file ",
+                    "of ",
+                    "somebody ",
+                    "and ",
+                    "data ",
+                    "moves ",
+                    "in ",
+                    "out, ",
+                    "as ",
+                    "archive\n",
+                    "people ",
+                ];
+                while buffer.len() < self.size {
+                    let mut bits = random.next();
+                    for _ in 0..16 {
+                        buffer.extend_from_slice(WORDS[(bits & 15) as usize].as_bytes());
+                        bits >>= 4;
+                    }
                 }
             }
-        } else {
-            while buffer.len() < self.size {
-                buffer.extend_from_slice(&random.next().to_le_bytes());
+            Kind::Prose => {
+                while buffer.len() < self.size {
+                    let rank = 4096_f64.powf((random.next() >> 11) as f64 / (1_u64 << 53) as f64) as u64;
+                    put_word(buffer, rank);
+                    buffer.push(if random.next().is_multiple_of(12) { b'\n' } else { b' ' });
+                }
+            }
+            Kind::Noise => {
+                while buffer.len() < self.size {
+                    buffer.extend_from_slice(&random.next().to_le_bytes());
+                }
             }
         }
         buffer.truncate(self.size);
+    }
+}
+
+/// The word of a rank: the more frequent, the shorter.
+fn put_word(buffer: &mut Vec<u8>, rank: u64) {
+    const LETTERS: &[u8] = b"eeeeettttaaaoooiiinnnssshhrrddlluccmfwypvbgk";
+    let mut random = Random::new(rank);
+    let length = 1 + rank.ilog2() as usize / 2 + random.between(0, 3);
+    for _ in 0..length {
+        buffer.push(LETTERS[random.between(0, LETTERS.len())]);
     }
 }

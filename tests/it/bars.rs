@@ -2,7 +2,6 @@
 
 use std::io::{Cursor, Read};
 use std::path::Path;
-use std::process::Command;
 
 use crate::client::{Reply, Request};
 use crate::harness::{Server, TOKEN};
@@ -179,24 +178,7 @@ fn other_programs_read_the_export() {
     let dir = tempfile::tempdir().expect("a directory");
     let bar = dir.path().join("hello.zip");
     std::fs::write(&bar, export(&server, "/alice/hello", &[]).expect(200).body).expect("written");
-    let java = dir.path().join("Check.java");
-    let source = "import java.io.*; import java.util.zip.*; class Check { public static void main(String[] a) throws Exception { \
-                  try (ZipInputStream z = new ZipInputStream(new FileInputStream(a[0]))) { \
-                  while (z.getNextEntry() != null) { z.transferTo(OutputStream.nullOutputStream()); } } } }";
-    std::fs::write(&java, source).expect("written");
-    let (bar, java) = (bar.to_str().expect("text"), java.to_str().expect("text"));
-    let python = "import sys,zipfile; sys.exit(zipfile.ZipFile(sys.argv[1]).testzip() is not None)";
-    for command in [
-        vec!["unzip", "-tq", bar],
-        vec!["7z", "t", bar],
-        vec!["bsdtar", "-tf", bar],
-        vec!["python3", "-c", python, bar],
-        vec!["java", java, bar],
-    ] {
-        let output = Command::new(command[0]).args(&command[1..]).output();
-        let output = output.unwrap_or_else(|e| panic!("{} is missing, tests/run installs it: {e}", command[0]));
-        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
+    crate::harness::other_programs_read(&bar);
 }
 
 #[test]

@@ -207,3 +207,26 @@ fn keep(mut pipe: impl Read + Send + 'static, log: Arc<Mutex<String>>) -> JoinHa
         }
     })
 }
+
+/// Has other programs read an archive, all contents of it; one of them from its beginning to its end, without the directory.
+pub fn other_programs_read(archive: &Path) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let java = dir.path().join("Check.java");
+    let source = "import java.io.*; import java.util.zip.*; class Check { public static void main(String[] a) throws Exception { \
+                  try (ZipInputStream z = new ZipInputStream(new FileInputStream(a[0]))) { \
+                  while (z.getNextEntry() != null) { z.transferTo(OutputStream.nullOutputStream()); } } } }";
+    std::fs::write(&java, source).expect("written");
+    let (archive, java) = (archive.to_str().expect("text"), java.to_str().expect("text"));
+    let python = "import sys,zipfile; sys.exit(zipfile.ZipFile(sys.argv[1]).testzip() is not None)";
+    for command in [
+        vec!["unzip", "-tq", archive],
+        vec!["7z", "t", archive],
+        vec!["bsdtar", "-xOf", archive],
+        vec!["python3", "-c", python, archive],
+        vec!["java", java, archive],
+    ] {
+        let output = Command::new(command[0]).args(&command[1..]).output();
+        let output = output.unwrap_or_else(|e| panic!("{} is missing, tests/run installs it: {e}", command[0]));
+        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}

@@ -90,6 +90,37 @@ fn an_export_is_accepted_and_ends_in_a_file() {
 }
 
 #[test]
+fn other_programs_read_what_many_threads_have_packed() {
+    let server = server(&[]);
+    let text = letters(7 << 20, 1);
+    put(&server, "b/large", text.clone()).expect(201);
+    put(&server, "b/changing", [&text[..3 << 20], &noise(3 << 20), &vec![0; 3 << 20]].concat()).expect(201);
+    put(&server, "b/noise", noise(5 << 20)).expect(201);
+    for n in 0..300 {
+        put(&server, &format!("b/small-{n}"), letters(n * 100, n as u64)).expect(201);
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut sizes = Vec::new();
+    for level in [1, 6, 9] {
+        post(&server, "__export", &format!("{{\"Name\":\"l{level}\",\"Level\":{level}}}")).expect(202);
+        assert_eq!(ended(&server, "__export")["status"], "ready");
+        let file = server.admin("GET", &format!("/c/__snapshot/l{level}.zip")).expect(200).body;
+        let path = dir.path().join(format!("l{level}.zip"));
+        std::fs::write(&path, &file).expect("written");
+        crate::harness::other_programs_read(&path);
+        let mut zip = zip::ZipArchive::new(Cursor::new(&file)).expect("an archive");
+        let name = names(&file).into_iter().find(|name| name.ends_with("/large/content")).expect("the large file");
+        let mut large = zip.by_name(&name).expect("the large file");
+        assert!(large.compressed_size() < large.size() * 3 / 4, "{level}: {}", large.compressed_size());
+        let mut read = Vec::new();
+        std::io::Read::read_to_end(&mut large, &mut read).expect("read");
+        assert!(read == text, "{level}");
+        sizes.push(file.len());
+    }
+    assert!(sizes[0] > sizes[1] && sizes[1] >= sizes[2], "{sizes:?}");
+}
+
+#[test]
 fn requests_that_begin_nothing() {
     let server = server(&[]);
     for (endpoint, body, expected) in [

@@ -1,8 +1,8 @@
 //! Threads that make things in any order, for one who takes them in theirs.
 //!
 //! The threads step back behind everything else that wants to run: whoever answers a request gets their CPU at once, however
-//! long they had it. On a machine that is never idle they would hardly come forward, so the one who waits for them does what
-//! he waits for himself when nothing has come for a while.
+//! long they had it. On a machine that is never idle they would hardly come forward, so the one who waits for them works too when
+//! nothing has come for a while: first at what nobody has begun, and in the end at what a thread has begun and cannot go on with.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -14,8 +14,9 @@ use crate::base::sys;
 use crate::snapshot::failure::Failure;
 use crate::storage::Error;
 
-/// How long nothing may come from the threads.
-const PATIENCE: Duration = Duration::from_millis(250);
+/// How long nothing may come from the threads before somebody helps them, and before he does again what they have begun.
+const SOON: Duration = Duration::from_millis(50);
+const LATE: Duration = Duration::from_millis(250);
 /// Tasks that are begun and not yet taken, for each thread.
 const AHEAD: u64 = 2;
 
@@ -59,9 +60,9 @@ impl<T> Line<T> {
         }
     }
 
-    /// Takes a task out, so that no thread begins it.
-    fn take_out(&self, number: u64) {
-        self.state().waiting.retain(|(waiting, _)| *waiting != number);
+    /// A task that no thread has begun, if there is one.
+    fn take(&self) -> Option<(u64, Arc<T>)> {
+        self.state().waiting.pop_front()
     }
 }
 
@@ -120,7 +121,7 @@ impl<Hand, Make> Crew<Hand, Make> {
                 started.map_err(|e| Failure::machine(WHAT)(Error::io("start a thread", "pack")(e)))?;
             }
             let (mut begun, mut early) = (BTreeMap::new(), BTreeMap::new());
-            let (mut sent, mut taken, mut patience, mut own) = (0, 0, PATIENCE, None);
+            let (mut sent, mut taken, mut patience, mut is_late, mut own) = (0, 0, SOON, false, None);
             loop {
                 while sent - taken < self.threads as u64 * AHEAD
                     && let Some(task) = next()?
@@ -133,16 +134,21 @@ impl<Hand, Make> Crew<Hand, Make> {
                 let Some(first) = begun.get(&taken) else { return Ok(()) };
                 match finished.recv_timeout(patience) {
                     Ok((number, done)) => {
-                        patience = PATIENCE;
+                        (patience, is_late) = (SOON, false);
                         // What was done twice was the same twice.
                         if number >= taken {
                             early.insert(number, done);
                         }
                     }
                     Err(RecvTimeoutError::Timeout) => {
+                        let task = line.take();
+                        if task.is_none() && !is_late {
+                            (patience, is_late) = (LATE, true);
+                            continue;
+                        }
+                        let (number, task) = task.unwrap_or_else(|| (taken, first.clone()));
                         patience = Duration::ZERO;
-                        line.take_out(taken);
-                        early.insert(taken, (self.make)(own.get_or_insert_with(&self.hand), first));
+                        early.insert(number, (self.make)(own.get_or_insert_with(&self.hand), &task));
                     }
                     Err(RecvTimeoutError::Disconnected) => return Err(Failure::Unknown),
                 }

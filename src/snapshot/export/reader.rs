@@ -12,6 +12,9 @@ use crate::storage::cell::Version;
 use crate::storage::spool::Spool;
 use crate::storage::{Cell, Error};
 
+/// Bytes that are read at once: the kernel lets nobody else on the CPU meanwhile.
+const READ: usize = 128 << 10;
+
 /// Open content.
 pub(super) enum Source {
     File(Arc<File>, Option<Version>),
@@ -87,11 +90,15 @@ impl<'c> Reader<'c> {
 
 impl Source {
     pub(super) fn read(&self, item: &Item, offset: u64, buffer: &mut [u8]) -> Result<(), Failure> {
-        let read = match self {
-            Self::File(file, _) => file.read_exact_at(buffer, offset),
-            Self::Spool(spool) => spool.read_exact_at(offset, buffer),
-        };
-        read.map_err(|e| Failure::machine(WHAT)(Error::io("read", item.name.clone())(e)))
+        for (n, part) in buffer.chunks_mut(READ).enumerate() {
+            let at = offset + (n * READ) as u64;
+            let read = match self {
+                Self::File(file, _) => file.read_exact_at(part, at),
+                Self::Spool(spool) => spool.read_exact_at(at, part),
+            };
+            read.map_err(|e| Failure::machine(WHAT)(Error::io("read", item.name.clone())(e)))?;
+        }
+        Ok(())
     }
 }
 

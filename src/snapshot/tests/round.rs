@@ -126,7 +126,7 @@ fn equal_content_gives_equal_files() {
 }
 
 #[test]
-fn large_files_are_cut_into_blocks_and_come_back() {
+fn large_files_are_cut_into_pieces_and_come_back() {
     let w = World::new();
     w.make_box("b", None);
     let text: Vec<u8> = (0..400_000).flat_map(|n| format!("line {n} of a long text\n").into_bytes()).collect();
@@ -138,7 +138,7 @@ fn large_files_are_cut_into_blocks_and_come_back() {
     assert!(bytes.len() < text.len() / 2 + (9 << 20), "{} bytes", bytes.len());
     let listed = entries(&bytes);
     let found = |name: &str| listed.iter().find(|(n, _)| n.ends_with(name)).map(|(_, content)| content.clone());
-    assert!(found("/text/content") == Some(text), "other programs read the blocks");
+    assert!(found("/text/content") == Some(text), "other programs read the pieces");
     w.import(&bytes).expect("imported");
     assert_eq!(w.portrait(), before);
 }
