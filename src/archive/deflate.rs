@@ -1,6 +1,6 @@
 //! Compressing members of archives at rest: small ones at once, large ones in pieces that several threads make.
 //!
-//! The pieces of a member, joined, are one stream ([`super::join`]). A piece knows nothing of what is before it, which costs a
+//! The pieces of a member, joined, are one stream (`join.rs`). A piece knows nothing of what is before it, which costs a
 //! tenth of a percent where it has a MiB. The same content at the same level always gives the same bytes.
 
 use super::Method;

@@ -188,6 +188,24 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "what the kernel says of the thread is read where it says so")]
+    fn a_thread_that_runs_when_idle_says_so_and_no_other_does() {
+        // The 41st field of proc_pid_stat(5), of which two come before the closing parenthesis.
+        let policy = || {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("a line");
+            let (_, fields) = stat.rsplit_once(')').expect("a name");
+            fields.split_whitespace().nth(38).and_then(|n| n.parse::<i32>().ok())
+        };
+        let idle = std::thread::spawn(move || {
+            run_when_idle().expect("anybody may");
+            let started = std::thread::spawn(policy).join().expect("no panic");
+            (policy(), started)
+        });
+        assert_eq!(idle.join().expect("no panic"), (Some(libc::SCHED_IDLE), Some(libc::SCHED_IDLE)));
+        assert_ne!(policy(), Some(libc::SCHED_IDLE));
+    }
+
+    #[test]
     fn a_locked_byte_excludes_other_open_files() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let (one, two) = (file.reopen().expect("a handle"), file.reopen().expect("a handle"));
