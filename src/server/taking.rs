@@ -104,7 +104,8 @@ impl Template {
         }
         let writing = self.app.transfers.gates().enter(cell).ok()?;
         let path = ResourcePath::parse(std::str::from_utf8(name).ok()?).ok()?;
-        let answer = self.put.put(path, Bytes::copy_from_slice(body))?;
+        let request = Bytes::copy_from_slice(read);
+        let answer = self.put.put(path, request.slice(read.len() - length..))?;
         let path = if Line::is_wanted() {
             String::from_utf8_lossy(&read[4..self.begin.len() + name.len()])
         } else {
@@ -112,7 +113,7 @@ impl Template {
         };
         Some(Taking {
             template: Arc::clone(self),
-            read: read.to_vec(),
+            request,
             answer,
             writing: Some(writing),
             line: Line::new(Instant::now(), Method::PUT, path.into_owned()),
@@ -163,8 +164,8 @@ fn is_plain(path: &[u8]) -> bool {
 #[derive(Debug)]
 pub(super) struct Taking {
     template: Arc<Template>,
-    /// The request as it came.
-    read: Vec<u8>,
+    /// As it came.
+    request: Bytes,
     answer: oneshot::Receiver<Stored<PutOutcome>>,
     /// An import waits for it.
     writing: Option<Writing>,
@@ -179,7 +180,7 @@ pub(super) struct Taking {
 pub(super) enum Taken {
     Answered,
     /// The parser has to be asked, with these bytes.
-    Refused(Vec<u8>),
+    Refused(Bytes),
 }
 
 impl Taking {
@@ -193,7 +194,7 @@ impl Taking {
         if self.status.is_none() {
             match ready!(Pin::new(&mut self.answer).poll(cx)) {
                 Ok(Ok(outcome)) => self.say(&outcome, recall),
-                Ok(Err(_)) | Err(_) => return Poll::Ready(Ok(Taken::Refused(std::mem::take(&mut self.read)))),
+                Ok(Err(_)) | Err(_) => return Poll::Ready(Ok(Taken::Refused(self.request.clone()))),
             }
             self.writing = None;
         }

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use http::Method;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
@@ -367,7 +368,7 @@ pub(super) struct Wire<S> {
     /// What the writer has, below the parser.
     taking: Option<Box<Taking>>,
     /// What the parser has to be asked after all.
-    refused: Vec<u8>,
+    refused: Bytes,
     /// How many requests were answered again, since one was not.
     again: usize,
 }
@@ -402,7 +403,7 @@ impl<S: Plain> Wire<S> {
             sending: None,
             head: Vec::new(),
             taking: None,
-            refused: Vec::new(),
+            refused: Bytes::new(),
             again: 0,
         };
         (wire, notes)
@@ -478,8 +479,8 @@ impl<S: AsyncWrite + Plain + Unpin> Wire<S> {
         if let Some(taking) = &mut self.taking {
             let taken = ready!(taking.poll(cx, &mut self.stream, &self.recall));
             self.taking = None;
-            if let Taken::Refused(read) = taken? {
-                self.refused = read;
+            if let Taken::Refused(request) = taken? {
+                self.refused = request;
             }
         }
         Poll::Ready(Ok(()))
@@ -541,7 +542,7 @@ impl<S: AsyncRead + AsyncWrite + Plain + Unpin> AsyncRead for Wire<S> {
         loop {
             ready!(this.poll_sending(cx))?;
             if !this.refused.is_empty() {
-                let read: Vec<u8> = this.refused.drain(..this.refused.len().min(buffer.remaining())).collect();
+                let read = this.refused.split_to(this.refused.len().min(buffer.remaining()));
                 buffer.put_slice(&read);
                 this.look(&read);
                 return Poll::Ready(Ok(()));

@@ -27,6 +27,9 @@ pub(super) use recovery::recover;
 const BEHIND: Duration = Duration::from_millis(25);
 /// Operations of one transaction, at most about.
 const MOST: usize = 2048;
+/// After how many commits another process gets the cell's lock for sure, if it waits for it, and how long it has to take it.
+const TURNS: u32 = 32;
+const TURN: Duration = Duration::from_micros(500);
 /// How often the rows of directories learn their times while much goes on.
 const TIMES: Duration = Duration::from_millis(100);
 
@@ -36,6 +39,7 @@ pub(super) struct Ahead {
     log: Log,
     open: Option<Open>,
     times_written: Option<Instant>,
+    commits: u32,
 }
 
 /// A transaction that waits for more.
@@ -225,6 +229,10 @@ impl Writer {
                 }
                 drop(lock);
                 core.ahead.store(false, std::sync::atomic::Ordering::Release);
+                self.ahead.commits = self.ahead.commits.wrapping_add(1);
+                if self.ahead.commits.is_multiple_of(TURNS) {
+                    std::thread::sleep(TURN);
+                }
             }
             Err(e) => {
                 tracing::error!(error = &e as &dyn std::error::Error, cell = core.name, "rows cannot be committed");

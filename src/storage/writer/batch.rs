@@ -155,6 +155,10 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
+        if self.ahead.is_open() {
+            // Who was answered a moment ago is about to send more, and many at once cost less.
+            std::thread::yield_now();
+        }
         while batch.len() + later.len() < BATCH && !self.stopping {
             match self.receiver.try_recv() {
                 Ok(Message::Operation(o)) => sort_in(o, &mut batch, &mut footprints, &mut later),
