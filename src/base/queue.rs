@@ -4,6 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use super::sys;
+
 /// What a queue runs.
 pub trait Job: Send + 'static {
     /// What its threads are called.
@@ -120,8 +122,9 @@ impl<J: Job> Queue<J> {
 }
 
 fn work<J: Job>(shared: &Shared<J>) {
+    let step_back = || sys::run_in_short_turns(rustix::process::nice(J::NICE)?);
     if J::NICE > 0
-        && let Err(e) = rustix::process::nice(J::NICE)
+        && let Err(e) = step_back()
     {
         tracing::debug!(error = %e, "a job has the priority of requests");
     }
