@@ -6,6 +6,7 @@ mod framing;
 mod lane;
 pub mod listen;
 mod middleware;
+mod paced;
 mod patience;
 mod recall;
 mod refusal;

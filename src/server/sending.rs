@@ -14,8 +14,8 @@ use tokio::io::AsyncWrite;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::middleware::Line;
+use super::paced::{Paced, Plain};
 use super::recall::{Recalled, Source};
-use super::wire::{Paced, Plain};
 use crate::storage::known;
 use crate::web::pulse::Exchange;
 

@@ -8,6 +8,7 @@
 mod ahead;
 mod batch;
 mod context;
+mod decide;
 mod places;
 mod redo;
 mod rename;

@@ -12,8 +12,9 @@ mod recovery;
 use std::time::{Duration, Instant};
 
 use super::Queued;
-use super::batch::{Done, Planned, Writer, again, decide_all, run};
+use super::batch::{Done, Planned, Writer, again, run};
 use super::context::Context;
+use super::decide::decide_all;
 use crate::storage::changes::Changing;
 use crate::storage::database::Tx;
 use crate::storage::database::tx::{Counters, Unsaved};
